@@ -1,0 +1,85 @@
+"""An exception as data, and as the few lines that a person or a model is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from regrow.codec.frames import Frame
+from regrow.errors import Layer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exception as data.
+
+    Written as a map rather than an array: a version of regrow that knows more fields reads older records (they have
+    defaults), and one that knows fewer skips what it does not know. Failures are rare enough for the names to cost
+    nothing; defaults are left out.
+
+    Attributes:
+        type: the class, as ``module:qualname``.
+        message: what ``str()`` gave.
+        args: the encoded ``args``.
+        attributes: the encoded instance attributes, by name.
+        native: the encoded fields of Python's own exceptions, such as an OSError's errno, by name.
+        notes: what ``add_note`` added.
+        frames: the traceback, outermost frame first.
+        cause: from ``raise … from …``.
+        context: what was being handled meanwhile, unless it is the cause.
+        suppress_context: whether a traceback hides the context.
+        members: the exceptions in a group.
+        layer: where it arose.
+    """
+
+    type: str
+    message: str
+    args: bytes = b""
+    attributes: bytes = b""
+    native: bytes = b""
+    notes: tuple[str, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    cause: ErrorRecord | None = None
+    context: ErrorRecord | None = None
+    suppress_context: bool = False
+    members: tuple[ErrorRecord, ...] = ()
+    layer: Layer = "logical"
+
+    def summary(self) -> str:
+        """Give it in one line, such as ``ValueError: message``."""
+        name = self.type.rpartition(":")[2].rpartition(".")[2]
+        first = self.message.partition("\n")[0]
+        return f"{name}: {first}" if first else name
+
+    def render(self, indent: int = 0) -> str:
+        """Give it in a few lines: what happened, where in the user's own code, and what caused it.
+
+        Args:
+            indent: how many spaces to put before each line.
+        """
+        return "\n".join(" " * indent + line for line in self.lines())
+
+    def lines(self) -> Iterator[str]:
+        """Give what `render` joins, line by line."""
+        yield self.summary()
+        for line in self.message.splitlines()[1:]:
+            yield f"  {line}"
+        own = [frame for frame in self.frames if frame.own]
+        if self.frames:
+            frame = own[-1] if own else self.frames[-1]
+            yield f"  at {frame.function} in {frame.file}:{frame.line}" + (f": {frame.code}" if frame.code else "")
+        for note in self.notes:
+            for line in note.splitlines():
+                yield f"  {line}"
+        for number, member in enumerate(self.members, 1):
+            first, *rest = member.lines()
+            yield f"  {number}. {first}"
+            yield from (f"  {line}" for line in rest)
+        earlier, word = (self.cause, "caused by") if self.cause else (self.context, "while handling")
+        if earlier is not None and not (self.cause is None and self.suppress_context):
+            first, *rest = earlier.lines()
+            yield f"  {word} {first}"
+            yield from rest
