@@ -1,0 +1,175 @@
+"""The store's in-memory twin: the same promises, kept in dictionaries. Shipped to users as `regrow.testing.MemoryStore`."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from regrow.errors import RunHeld, UnknownRun
+from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.presence import actor
+from regrow.journal.records import StoredRecord
+from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
+
+
+class _Lease(msgspec.Struct):
+    holder: str = ""
+    until: float = 0.0
+
+
+class MemoryStore:
+    """A store that lives as long as the object does. Killing a process is played by `forget_leases`."""
+
+    place = "memory"
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """Start empty; leases run by `clock`."""
+        self.blobs: BlobStore = MemoryBlobs()
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._holders = 0
+        self._rows: dict[str, RunRow] = {}
+        self._leases: dict[str, _Lease] = {}
+        self._records: dict[str, list[StoredRecord]] = {}
+        self._blobs_of: dict[str, set[str]] = {}
+        self._logs: dict[str, list[LogLine]] = {}
+
+    def register(self) -> str:
+        """See `Store.register`."""
+        with self._lock:
+            self._holders += 1
+            return f"{actor()} pid {os.getpid()} ({self._holders})"
+
+    def unregister(self, holder: str) -> None:
+        """See `Store.unregister`; nothing is kept of a holder."""
+
+    def create(self, run: NewRun) -> RunRow:
+        """See `Store.create`."""
+        with self._lock:
+            if run.key is not None and (existing := self.by_key(run.project, run.key)):
+                return existing
+            self._rows[run.id] = RunRow(run.id, run.task, run.created, run.key, run.project, None, 0, "", held=False)
+            self._leases[run.id] = _Lease()
+            self._records[run.id] = []
+            self._blobs_of[run.id] = set()
+            self._logs[run.id] = []
+            return self.get(run.id)
+
+    def get(self, run: str) -> RunRow:
+        """See `Store.get`."""
+        with self._lock:
+            row = self._rows.get(run)
+            if row is None:
+                raise UnknownRun(run, f"there is no run {run} in {self.place}")
+            lease = self._leases[run]
+            held = row.outcome is None and lease.until > self._clock()
+            return msgspec.structs.replace(row, holder=lease.holder, held=held)
+
+    def by_key(self, project: str, key: str) -> RunRow | None:
+        """See `Store.by_key`."""
+        with self._lock:
+            for row in self._rows.values():
+                if row.project == project and row.key == key:
+                    return self.get(row.id)
+            return None
+
+    def runs(self, *, limit: int | None = None) -> list[RunRow]:
+        """See `Store.runs`."""
+        with self._lock:
+            newest = sorted(self._rows, key=lambda run: (self._rows[run].created, run), reverse=True)
+            return [self.get(run) for run in newest[:limit]]
+
+    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
+        """See `Store.read`."""
+        with self._lock:
+            return self._records.get(run, [])[after:]
+
+    def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
+        """See `Store.claim`."""
+        with self._lock:
+            row = self.get(run)
+            if row.held:
+                raise RunHeld(run, row.holder)
+            self._rows[run] = msgspec.structs.replace(self._rows[run], epoch=row.epoch + 1, cancel_requested_by=None)
+            self._leases[run] = _Lease(holder, self._clock() + seconds)
+            return row.epoch + 1
+
+    def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
+        """See `Store.renew`."""
+        with self._lock:
+            held: dict[str, str | None] = {}
+            for run, lease in self._leases.items():
+                if lease.holder == holder and lease.until:
+                    lease.until = self._clock() + seconds
+                    held[run] = self._rows[run].cancel_requested_by
+            return held
+
+    def release(self, run: str, epoch: int) -> None:
+        """See `Store.release`."""
+        with self._lock:
+            if run in self._rows and self._rows[run].epoch == epoch:
+                self._leases[run].until = 0.0
+
+    def append(self, entries: Sequence[Entry]) -> frozenset[str]:
+        """See `Store.append`."""
+        with self._lock:
+            fenced: set[str] = set()
+            for entry in entries:
+                run = entry.run
+                row = self._rows.get(run)
+                if row is None or row.epoch != entry.epoch:
+                    fenced.add(run)
+                    continue
+                self._records[run].append(entry.record)
+                self._blobs_of[run].update(entry.blobs)
+                if entry.outcome is not None:
+                    self._rows[run] = msgspec.structs.replace(row, outcome=entry.outcome, ended=entry.time)
+                    self._leases[run].until = 0.0
+                elif entry.reopens:
+                    self._rows[run] = msgspec.structs.replace(row, outcome=None, ended=None)
+            return frozenset(fenced)
+
+    def request_cancel(self, run: str, actor: str) -> None:
+        """See `Store.request_cancel`."""
+        with self._lock:
+            self.get(run)
+            self._rows[run] = msgspec.structs.replace(self._rows[run], cancel_requested_by=actor)
+
+    def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
+        """See `Store.write_logs`."""
+        with self._lock:
+            if run in self._logs:
+                self._logs[run].extend(lines)
+
+    def read_logs(self, run: str, *, after: int = 0) -> list[tuple[int, LogLine]]:
+        """See `Store.read_logs`."""
+        with self._lock:
+            return list(enumerate(self._logs.get(run, [])[after:], start=after + 1))
+
+    def delete(self, run: str) -> None:
+        """See `Store.delete`."""
+        with self._lock:
+            for table in (self._rows, self._leases, self._records, self._blobs_of, self._logs):
+                table.pop(run, None)
+
+    def referenced_blobs(self) -> frozenset[str]:
+        """See `Store.referenced_blobs`."""
+        with self._lock:
+            return frozenset().union(*self._blobs_of.values())
+
+    def check(self) -> list[str]:
+        """See `Store.check`; memory has nothing below its records."""
+        return []
+
+    def close(self) -> None:
+        """See `Store.close`."""
+
+    def forget_leases(self) -> None:
+        """Do what the death of every driver would do: nobody holds anything any more."""
+        with self._lock:
+            for lease in self._leases.values():
+                lease.until = 0.0

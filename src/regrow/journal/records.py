@@ -1,0 +1,268 @@
+"""What the journal holds: small frozen records, one for each thing that happened to a run.
+
+Start reading regrow here. A run is the list of its records; everything else (status, results, timelines) follows from
+them. A record's event says what happened. Its envelope says when, in which place of the sequence, on whose account,
+under which lease epoch, and carries the hash of its predecessor, which makes the list a chain: no record can be
+changed, dropped or moved without the next one noticing.
+
+Events are stored as msgpack arrays with a tag. Fields may be added at the end, with a default; none may ever be removed
+or change its meaning, and tags are for ever. `tests/store/test_format.py` holds a journal of the first version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from regrow.codec import ErrorRecord
+from regrow.errors import Corrupted, UnreadableFormat
+
+
+class BlobRef(msgspec.Struct, frozen=True, array_like=True):
+    """Stands for a value that is too large for a record: the digest of its bytes, and their number."""
+
+    digest: str
+    size: int
+
+
+Value = bytes | BlobRef
+"""An encoded value (see `regrow.codec`), in place or in the blob store."""
+
+CallKind = Literal["task", "step", "stream", "sleep", "now"]
+
+
+class Call(msgspec.Struct, frozen=True, array_like=True):
+    """One call's identity, and what was put into it.
+
+    Attributes:
+        path: where in the structure of the run it stands, such as ``agent#1/~work#2/train#1``: the second branch made
+            of ``work`` in the agent, and the first ``train`` in it.
+        kind: what sort of call.
+        position: the how-manieth call of its branch it is, under whatever name, from 1. Only used to notice edits.
+        digest: of its inputs; empty where there are none to compare.
+        inputs: the inputs themselves where they are small and hold no secret, for people to read.
+    """
+
+    path: str
+    kind: CallKind
+    position: int
+    digest: bytes
+    inputs: bytes = b""
+
+
+class RunCreated(msgspec.Struct, frozen=True, array_like=True, tag="run"):
+    """The run came to be. Always the first record."""
+
+    run: str
+    task: str
+    source: str
+    inputs: Value
+    digest: bytes
+    key: str | None = None
+    project: str = "default"
+    parent: str | None = None
+
+
+class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
+    """A driver has taken the lease; the epoch in the envelope is its own from here on."""
+
+    holder: str
+    regrow: str
+    python: str
+
+
+class DriverClosed(msgspec.Struct, frozen=True, array_like=True, tag="close"):
+    """A driver has let go of an unfinished run in good order, and said why."""
+
+    reason: str
+
+
+class CallStarted(msgspec.Struct, frozen=True, array_like=True, tag="start"):
+    """An attempt is about to run. Written for tasks, once-only calls and timers; a step's end says it all."""
+
+    call: Call
+    attempt: int
+    due: float | None = None
+    once: bool = False
+
+
+class ChunkYielded(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
+    """A streaming step is about to hand out one more value."""
+
+    call: Call
+    index: int
+    value: Value
+
+
+class AttemptFailed(msgspec.Struct, frozen=True, array_like=True, tag="attempt"):
+    """An attempt failed, and another one will follow at `retry_at`. `again` are the inner calls it failed of."""
+
+    call: Call
+    attempt: int
+    started: float
+    error: ErrorRecord
+    retry_at: float
+    again: tuple[str, ...] = ()
+
+
+class CallSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="done"):
+    """A call gave its result. `chunks` counts what a streaming step gave; its result is then empty."""
+
+    call: Call
+    attempt: int
+    started: float
+    value: Value
+    chunks: int | None = None
+
+
+class CallFailed(msgspec.Struct, frozen=True, array_like=True, tag="fail"):
+    """A call's last attempt failed; the error was handed to the code that had called it."""
+
+    call: Call
+    attempt: int
+    started: float
+    error: ErrorRecord
+    again: tuple[str, ...] = ()
+
+
+class CallCancelled(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
+    """The code itself gave up waiting for a call (a timeout around it, a sibling that failed)."""
+
+    call: Call
+    attempt: int
+    started: float
+
+
+class OutcomeDecided(msgspec.Struct, frozen=True, array_like=True, tag="decide"):
+    """Somebody has said what became of a once-only call whose outcome was unknown."""
+
+    path: str
+    happened: bool
+    value: Value = b""
+    reason: str = ""
+
+
+class Diverged(msgspec.Struct, frozen=True, array_like=True, tag="diverge"):
+    """The code no longer fitted the journal at `path`; it went on afresh from there."""
+
+    path: str
+    reason: str
+
+
+class RunRetried(msgspec.Struct, frozen=True, array_like=True, tag="retry"):
+    """A failed or cancelled run is tried again. `again` are the calls whose failure had ended it."""
+
+    again: tuple[str, ...]
+
+
+RunOutcome = Literal["succeeded", "failed", "cancelled"]
+
+
+class RunEnded(msgspec.Struct, frozen=True, array_like=True, tag="end"):
+    """The run is over. `error` is what ended a failed one, `again` the calls from which that came."""
+
+    outcome: RunOutcome
+    error: ErrorRecord | None = None
+    again: tuple[str, ...] = ()
+    reason: str = ""
+
+
+Event = (
+    RunCreated
+    | DriverOpened
+    | DriverClosed
+    | CallStarted
+    | ChunkYielded
+    | AttemptFailed
+    | CallSucceeded
+    | CallFailed
+    | CallCancelled
+    | OutcomeDecided
+    | Diverged
+    | RunRetried
+    | RunEnded
+)
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """An event and its envelope.
+
+    Attributes:
+        seq: place in the run, from 1, without gaps.
+        time: seconds since the epoch, by the clock of the driver that wrote it.
+        actor: who or what caused it: ``driver``, or a person as ``user@host``.
+        epoch: the lease under which it was written; it never falls.
+        previous: hash of the record before it; empty in the first.
+    """
+
+    seq: int
+    time: float
+    actor: str
+    epoch: int
+    previous: bytes
+    event: Event
+
+
+class StoredRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A record as a store keeps it: the encoded bytes, and their hash."""
+
+    seq: int
+    body: bytes
+    hash: bytes
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+def seal(record: Record) -> StoredRecord:
+    """Encode a record, and hash it together with the predecessor's hash that it carries."""
+    body = _encoder.encode(record)
+    return StoredRecord(record.seq, body, hashlib.sha256(body).digest())
+
+
+def unseal(run: str, stored: StoredRecord, *, seq: int, previous: bytes) -> Record:
+    """Check one link of a run's chain and decode it.
+
+    Args:
+        run: the run's id, for errors.
+        stored: what the store holds.
+        seq: the place at which it must stand.
+        previous: the hash of the record before it.
+
+    Raises:
+        Corrupted: it is not what was written there; the message names run and record.
+        UnreadableFormat: it is intact, but of a kind that this version does not know.
+    """
+    if stored.seq != seq:
+        raise Corrupted(f"run {run}: record {seq} is missing; the next one found is {stored.seq}")
+    if hashlib.sha256(stored.body).digest() != stored.hash:
+        raise Corrupted(f"run {run}: record {seq} is damaged: its bytes do not match its hash")
+    try:
+        record = _decoder.decode(stored.body)
+    except msgspec.ValidationError as unknown:
+        raise UnreadableFormat(
+            f"run {run}: record {seq} is intact but not of this version's format ({unknown}); a newer regrow wrote it"
+        ) from None
+    except msgspec.DecodeError:
+        raise Corrupted(f"run {run}: record {seq} cannot be decoded") from None
+    if record.seq != seq or record.previous != previous:
+        raise Corrupted(f"run {run}: the chain breaks at record {seq}: it does not follow the record before it")
+    return record
+
+
+def unseal_all(run: str, stored: list[StoredRecord]) -> list[Record]:
+    """Check and decode a whole run, from its first record.
+
+    Raises:
+        Corrupted: a link is missing, damaged or out of place.
+        UnreadableFormat: a newer version wrote it.
+    """
+    records: list[Record] = []
+    previous = b""
+    for place, link in enumerate(stored, start=1):
+        records.append(unseal(run, link, seq=place, previous=previous))
+        previous = link.hash
+    return records

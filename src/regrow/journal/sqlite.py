@@ -1,0 +1,307 @@
+"""The default store: one SQLite database and a folder of blobs, in `.regrow/`. No server.
+
+SQLite comes with apsw, so that its version is ours to choose: releases before 3.51.3 can lose a committed transaction
+when a checkpoint meets a reset of the write-ahead log. `synchronous=FULL` makes every acknowledged commit survive a
+power cut, which WAL mode alone does not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from regrow.errors import Corrupted, RunHeld, StoreError, StoreUnavailable, UnknownRun, UnreadableFormat
+from regrow.journal.blobs import BlobStore, FileBlobs
+from regrow.journal.presence import Presence
+from regrow.journal.records import StoredRecord
+from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
+
+FORMAT = 1
+_BUSY_MILLISECONDS = 30_000
+_SQL = dict(
+    re.findall(r"^-- :(\w+)\n(.*?)(?=^-- :|\Z)", Path(__file__).with_name("sqlite.sql").read_text("utf-8"), re.M | re.S)
+)
+_APPEND, _APPEND_MANY, _NUMBERS = _SQL["append"], _SQL["append_many"], _SQL["numbers"]
+
+
+class SqliteStore:
+    """Runs in ``<home>/journal.db``, their blobs in ``<home>/blobs/``, their drivers' locks in ``<home>/drivers/``."""
+
+    def __init__(self, home: Path | str, *, create: bool = True) -> None:
+        """Open a store, and make it if need be (readable by its owner alone).
+
+        Raises:
+            StoreUnavailable: the place cannot be made, read or written, or (with ``create=False``) is not there.
+            UnreadableFormat: a newer version made it.
+            Corrupted: the file there is no sound database.
+        """
+        self.home = Path(home)
+        self.place = str(home)
+        self.blobs: BlobStore = FileBlobs(self.home / "blobs")
+        self.presence = Presence(self.home / "drivers")
+        self._file = self.home / "journal.db"
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._broken: str | None = None
+        if not create and not self._file.exists():
+            raise StoreUnavailable(f"there is no store at {self.home}; a first run makes one")
+        with self._said_clearly():
+            self._prepare_home()
+            self._writer = self._connect()
+            self._prepare_schema()
+            self._reader = self._connect()
+        self._append_cursor = self._writer.cursor()
+
+    def register(self) -> str:
+        """See `Store.register`."""
+        with self._said_clearly():
+            return self.presence.register()
+
+    def unregister(self, holder: str) -> None:
+        """See `Store.unregister`."""
+        with self._said_clearly():
+            self.presence.unregister(holder)
+
+    def create(self, run: NewRun) -> RunRow:
+        """See `Store.create`."""
+        with self._writing() as db:
+            db.execute(_SQL["create"], msgspec.structs.asdict(run))
+            fresh = bool(db.changes())
+        if fresh or run.key is None:
+            return self.get(run.id)
+        existing = self.by_key(run.project, run.key)
+        if existing is None:  # deleted between the two statements; the key is free again
+            return self.create(run)
+        return existing
+
+    def get(self, run: str) -> RunRow:
+        """See `Store.get`."""
+        found = self._rows("WHERE r.id = ?", (run,))
+        if not found:
+            raise UnknownRun(run, f"there is no run {run} in {self.place}")
+        return found[0]
+
+    def by_key(self, project: str, key: str) -> RunRow | None:
+        """See `Store.by_key`."""
+        found = self._rows("WHERE r.project = ? AND r.key = ?", (project, key))
+        return found[0] if found else None
+
+    def runs(self, *, limit: int | None = None) -> list[RunRow]:
+        """See `Store.runs`."""
+        return self._rows("ORDER BY r.created DESC, r.id DESC LIMIT ?", (-1 if limit is None else limit,))
+
+    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
+        """See `Store.read`."""
+        with self._reading() as db:
+            return [StoredRecord(*row) for row in db.execute(_SQL["read"], (run, after))]
+
+    def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
+        """See `Store.claim`. The lease of a process that is certainly dead does not count."""
+        with self._writing() as db:
+            number, epoch, last_holder, live = self._lease_of(db, run)
+            if live and not self.presence.is_dead(last_holder):
+                raise RunHeld(run, last_holder)
+            db.execute(_SQL["claim"], (number,))
+            db.execute(_SQL["take"], (number, holder, seconds))
+            return int(epoch) + 1
+
+    def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
+        """See `Store.renew`."""
+        with self._writing() as db:
+            db.execute(_SQL["renew"], (seconds, holder))
+            return dict(db.execute(_SQL["held"], (holder,)).fetchall())
+
+    def release(self, run: str, epoch: int) -> None:
+        """See `Store.release`."""
+        with self._writing() as db:
+            db.execute(_SQL["release"], (run, epoch))
+
+    def append(self, entries: Sequence[Entry]) -> frozenset[str]:
+        """See `Store.append`. One plain record is one statement, and that a transaction of its own."""
+        if self._broken:
+            raise StoreUnavailable(self._broken)
+        with self._write_lock:
+            try:
+                if len(entries) == 1 and not (entries[0].blobs or entries[0].outcome or entries[0].reopens):
+                    run, record = entries[0].run, entries[0].record
+                    self._append_cursor.execute(_APPEND, (run, record.seq, record.hash, record.body, entries[0].epoch))
+                    return frozenset() if self._writer.changes() else frozenset((run,))
+                return self._append_many(entries)
+            except apsw.Error as problem:
+                raise self._explain(problem) from problem
+
+    def request_cancel(self, run: str, actor: str) -> None:
+        """See `Store.request_cancel`."""
+        with self._writing() as db:
+            db.execute("UPDATE runs SET cancel_requested_by = ? WHERE id = ?", (actor, run))
+            if not db.changes():
+                raise UnknownRun(run, f"there is no run {run} in {self.place}")
+
+    def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
+        """See `Store.write_logs`."""
+        with self._writing() as db:
+            db.executemany(_SQL["log"], [(run, msgspec.msgpack.encode(line)) for line in lines])
+
+    def read_logs(self, run: str, *, after: int = 0) -> list[tuple[int, LogLine]]:
+        """See `Store.read_logs`."""
+        with self._reading() as db:
+            found = db.execute(_SQL["read_logs"], (run, after)).fetchall()
+        return [(number, msgspec.msgpack.decode(body, type=LogLine)) for number, body in found]
+
+    def delete(self, run: str) -> None:
+        """See `Store.delete`."""
+        with self._writing() as db:
+            for (number,) in db.execute("SELECT number FROM runs WHERE id = ?", (run,)).fetchall():
+                for table in ("records", "blobs", "logs", "leases", "runs"):
+                    db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
+
+    def referenced_blobs(self) -> frozenset[str]:
+        """See `Store.referenced_blobs`."""
+        with self._reading() as db:
+            return frozenset(digest for (digest,) in db.execute("SELECT DISTINCT digest FROM blobs"))
+
+    def check(self) -> list[str]:
+        """See `Store.check`; asks SQLite for its own view of the file."""
+        with self._reading() as db:
+            found = [str(row[0]) for row in db.execute("PRAGMA integrity_check")]
+        return [] if found == ["ok"] else found
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        with self._write_lock, self._read_lock:
+            self._append_cursor.close()
+            self._reader.close()
+            self._writer.close()
+
+    # -- how it is done ------------------------------------------------------------------------------------------------
+
+    def _prepare_home(self) -> None:
+        new = not self.home.exists()
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if new:
+            # A journal holds prompts and answers: it must not slip into a repository by accident.
+            (self.home / ".gitignore").write_text("*\n", "utf-8")
+        if not self._file.exists():
+            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
+
+    def _connect(self) -> apsw.Connection:
+        db = apsw.Connection(str(self._file))
+        db.set_busy_timeout(_BUSY_MILLISECONDS)
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        return db
+
+    def _prepare_schema(self) -> None:
+        with self._writer:
+            # Two first processes may both come here; the second one waits for the first, then finds the tables.
+            self._writer.execute("PRAGMA user_version=0")
+            if not self._writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchall():
+                for _ in self._writer.execute(_SQL["schema"]):
+                    pass
+                self._writer.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+        (found,) = self._writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
+        if int(found) > FORMAT:
+            raise UnreadableFormat(
+                f"{self.place} has store format {found}, this regrow reads up to {FORMAT}: use the newer version"
+            )
+
+    def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
+        with self._reading() as db:
+            found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
+        return [
+            RunRow(*row[:8], held=bool(row[8]) and not self.presence.is_dead(row[7]), ended=row[9], cancel_requested_by=row[10])
+            for row in found
+        ]
+
+    def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
+        found = db.execute(_SQL["lease"], (run,)).fetchone()
+        if found is None:
+            raise UnknownRun(run, f"there is no run {run} in {self.place}")
+        return tuple(found)
+
+    def _append_many(self, entries: Sequence[Entry]) -> frozenset[str]:
+        db, cursor = self._writer, self._append_cursor
+        fenced: set[str] = set()
+        numbers: dict[str, int] = {}
+        rows = []
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            for entry in entries:
+                run = entry.run
+                if run not in numbers:
+                    if run in fenced:
+                        continue
+                    found = cursor.execute(_NUMBERS, (run, entry.epoch)).fetchone()
+                    if found is None:
+                        fenced.add(run)
+                        continue
+                    numbers[run] = found[0]
+                record = entry.record
+                rows.append((numbers[run], record.seq, record.hash, record.body))
+                if entry.blobs:
+                    db.executemany(_SQL["refer"], [(numbers[run], digest) for digest in entry.blobs])
+                if entry.outcome is not None or entry.reopens:
+                    ended = entry.time if entry.outcome is not None else None
+                    db.execute(_SQL["end"], (entry.outcome, ended, numbers[run]))
+                    if entry.outcome is not None:
+                        db.execute(_SQL["let_go"], (numbers[run],))
+            cursor.executemany(_APPEND_MANY, rows)
+            db.execute("COMMIT")
+        except BaseException:
+            if not db.get_autocommit():
+                db.execute("ROLLBACK")
+            raise
+        return frozenset(fenced)
+
+    @contextmanager
+    def _writing(self) -> Iterator[apsw.Connection]:
+        if self._broken:
+            raise StoreUnavailable(self._broken)
+        with self._write_lock, self._said_clearly():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if not self._writer.get_autocommit():
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _reading(self) -> Iterator[apsw.Connection]:
+        with self._read_lock, self._said_clearly():
+            yield self._reader
+
+    @contextmanager
+    def _said_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except apsw.Error as problem:
+            raise self._explain(problem) from problem
+        except OSError as problem:
+            raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
+
+    def _explain(self, problem: apsw.Error) -> StoreError:
+        match problem:
+            case apsw.CorruptError() | apsw.NotADBError():
+                return Corrupted(f"{self._file} is damaged below the level of runs ({problem}); `regrow doctor` says more")
+            case apsw.IOError():
+                # After a failed fsync the kernel may call lost pages clean, and a second fsync would lie.
+                self._broken = f"{self._file} had an input/output error ({problem}); nothing after it is acknowledged"
+                return StoreUnavailable(self._broken)
+            case apsw.FullError():
+                return StoreUnavailable(f"no room left to write {self._file}; make room, then resume")
+            case apsw.ReadOnlyError():
+                return StoreUnavailable(f"{self._file} is read-only")
+            case apsw.BusyError():
+                return StoreUnavailable(f"{self._file} stayed locked by another process for {_BUSY_MILLISECONDS / 1000:.0f} s")
+            case _:
+                return StoreUnavailable(f"{self._file}: {problem}")

@@ -1,0 +1,198 @@
+"""The store protocol: where runs are kept, who may write them, and what people ask of them from outside.
+
+Three promises bind every store; `tests/store/test_conformance.py` holds each to them:
+
+* what `append` has acknowledged survives a killed process (and, on disk, a power cut);
+* only the holder of a run's current epoch can append, and that is checked in the transaction that appends;
+* the store's own clock decides whether a lease has run out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from regrow.journal.blobs import BlobStore
+from regrow.journal.records import RunOutcome, StoredRecord
+
+LEASE_SECONDS = 15.0
+"""How long a lease holds without renewal: long enough for a paused laptop's hiccup, short enough to wait for."""
+
+RunStatus = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
+"""`running`: under a live lease. `interrupted`: not finished, and nobody holds it."""
+
+
+class NewRun(msgspec.Struct, frozen=True):
+    """What a store needs to know of a run besides its records."""
+
+    id: str
+    task: str
+    created: float
+    key: str | None = None
+    project: str = "default"
+
+
+class RunRow(msgspec.Struct, frozen=True):
+    """A run as a list shows it.
+
+    Attributes:
+        outcome: how it ended; None while it has not.
+        epoch: of the latest lease.
+        holder: who holds or held that lease; empty before the first.
+        held: whether that lease is in force right now.
+        ended: when the run ended, in seconds since the epoch.
+        cancel_requested_by: who has asked for its cancellation.
+    """
+
+    id: str
+    task: str
+    created: float
+    key: str | None
+    project: str
+    outcome: RunOutcome | None
+    epoch: int
+    holder: str
+    held: bool
+    ended: float | None = None
+    cancel_requested_by: str | None = None
+
+    @property
+    def status(self) -> RunStatus:
+        """What to call its state."""
+        if self.outcome is not None:
+            return self.outcome
+        return "running" if self.held else "interrupted"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A record on its way into a store.
+
+    Attributes:
+        run: the run's id.
+        epoch: the lease that the writer believes to hold.
+        record: what is to be appended.
+        blobs: digests of the blobs that it refers to, so that they are kept as long as the run is.
+        outcome: when the record ends the run (its lease then ends with it), how.
+        reopens: the record makes a finished run unfinished again.
+        time: the record's own time.
+    """
+
+    run: str
+    epoch: int
+    record: StoredRecord
+    blobs: tuple[str, ...] = ()
+    outcome: RunOutcome | None = None
+    reopens: bool = False
+    time: float = 0.0
+
+
+class LogLine(msgspec.Struct, frozen=True, array_like=True):
+    """A line that the user's code logged inside a run."""
+
+    time: float
+    path: str
+    attempt: int
+    level: str
+    text: str
+
+
+class Store(Protocol):
+    """Where runs live. Methods may be called from any thread; each is one transaction."""
+
+    blobs: BlobStore
+    place: str
+    """Where it is, for people."""
+
+    def register(self) -> str:
+        """Make this process known as a holder of leases, and give the name under which it is."""
+        ...
+
+    def unregister(self, holder: str) -> None:
+        """Withdraw a holder that holds nothing any more."""
+        ...
+
+    def create(self, run: NewRun) -> RunRow:
+        """Add a run, or give back the one that already has its project and key."""
+        ...
+
+    def get(self, run: str) -> RunRow:
+        """Give one run by its whole id.
+
+        Raises:
+            UnknownRun: there is none.
+        """
+        ...
+
+    def by_key(self, project: str, key: str) -> RunRow | None:
+        """Give the run of a key, if there is one."""
+        ...
+
+    def runs(self, *, limit: int | None = None) -> list[RunRow]:
+        """List runs, newest first."""
+        ...
+
+    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
+        """Give a run's records past a place, in order."""
+        ...
+
+    def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
+        """Take the lease, and give its epoch, one above the last.
+
+        Raises:
+            RunHeld: another one's lease is in force.
+            UnknownRun: there is no such run.
+        """
+        ...
+
+    def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
+        """Prolong every lease of a holder.
+
+        Returns:
+            The runs it still holds, each with who has asked for its cancellation, if anyone has.
+        """
+        ...
+
+    def release(self, run: str, epoch: int) -> None:
+        """Let go of a lease, if it is still this one."""
+        ...
+
+    def append(self, entries: Sequence[Entry]) -> frozenset[str]:
+        """Append records durably, all in one transaction.
+
+        Returns:
+            The runs whose epoch was no longer the writer's: nothing was appended to those.
+
+        Raises:
+            StoreUnavailable: it cannot be said whether anything was appended; read again before going on.
+        """
+        ...
+
+    def request_cancel(self, run: str, actor: str) -> None:
+        """Leave word for the driver of a run that it is to be cancelled."""
+        ...
+
+    def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
+        """Keep log lines. They are no part of the journal and may be lost in a power cut."""
+        ...
+
+    def read_logs(self, run: str, *, after: int = 0) -> list[tuple[int, LogLine]]:
+        """Give a run's log lines past a number, each with its own."""
+        ...
+
+    def delete(self, run: str) -> None:
+        """Forget a finished or abandoned run, its records and its logs. Blobs go with `referenced_blobs`."""
+        ...
+
+    def referenced_blobs(self) -> frozenset[str]:
+        """Give the digests of all blobs that some run refers to."""
+        ...
+
+    def check(self) -> list[str]:
+        """Look for damage below the records, and give a sentence for each thing found."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        ...
