@@ -1,0 +1,308 @@
+"""Branches: which strand of the user's concurrent code a call is made on.
+
+A call's place in its run is structural: which branch made it, under which name, and the how-manieth of that name it was
+there. A branch is one `asyncio.Task` or one thread of the user's code, and it gets its name where it is *created*, in
+its creator's own order; never where it first runs or finishes, which differs from run to run. That is why a resumed run
+hands every branch its own results, whatever finishes first.
+
+To see every creation, three seams are used: a task factory on the event loop, and, from the first run on, thin wrappers
+around `threading.Thread.start` and `ThreadPoolExecutor.submit` (through which `asyncio.to_thread` goes too). They do
+nothing outside a run. `asyncio.as_completed` is wrapped as well: it makes its tasks in the order of a *set* of
+coroutines, that is, of memory addresses; inside a run it makes them in the order given.
+
+Rejected: context variables, which two tasks may share (``create_task(..., context=...)``) and which threads do not
+inherit. Counting calls over the whole run, as is common, which hands one branch the other's result as soon as they
+finish in another order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from regrow.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from regrow.engine.scope import Scope
+
+
+class Branch:
+    """One strand of user code inside a call.
+
+    Attributes:
+        scope: the call whose body it runs.
+        prefix: what the paths of its calls begin with.
+    """
+
+    __slots__ = ("_forks", "_ordinals", "_position", "prefix", "scope")
+
+    def __init__(self, scope: Scope, prefix: str) -> None:
+        """Begin a strand in which nothing has been called yet."""
+        self.scope = scope
+        self.prefix = prefix
+        self._ordinals: dict[str, int] = {}
+        self._forks: dict[str, int] = {}
+        self._position = 0
+
+    def place(self, name: str) -> tuple[str, int]:
+        """Give the next call of a name its path, and its position among all calls of this branch."""
+        ordinal = self._ordinals.get(name, 0) + 1
+        self._ordinals[name] = ordinal
+        self._position += 1
+        return f"{self.prefix}{name}#{ordinal}", self._position
+
+    def fork(self, name: str) -> Branch:
+        """Begin a strand of its own, named after the function that it runs."""
+        ordinal = self._forks.get(name, 0) + 1
+        self._forks[name] = ordinal
+        return Branch(self.scope, f"{self.prefix}~{name}#{ordinal}/")
+
+
+class Place(Protocol):
+    """Where a strand is remembered: its asyncio task, or its thread."""
+
+    branch: Branch | None
+
+
+class BranchTask(asyncio.Task[Any]):
+    """An asyncio task that knows its branch."""
+
+    branch: Branch | None
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], *, branch: Branch | None, **options: Any) -> None:
+        """Run `coro` as `branch`. Set first: an eager task runs before this returns."""
+        self.branch = branch
+        super().__init__(coro, **options)
+
+
+class _ThreadPlace(threading.local):
+    branch: Branch | None = None
+    submitting: bool = False
+
+
+_thread = _ThreadPlace()
+
+
+def here() -> Place:
+    """Give the place of the strand that is running now."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no event loop runs in this thread
+        return _thread
+    return task if isinstance(task, BranchTask) else _thread
+
+
+def current_branch() -> Branch | None:
+    """Give the strand that is running now; None outside of runs.
+
+    Raises:
+        UsageError: it runs inside a run, but on an event loop or in a callback whose order nobody can know.
+    """
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return _thread.branch
+    if type(task) is BranchTask:
+        return task.branch
+    if _thread.branch is not None:
+        raise UsageError(
+            "a recorded call was made on an event loop that this run does not know (asyncio.run inside a synchronous "
+            "task?); make the task `async def` and await there"
+        )
+    if task is None and is_driven(asyncio.get_running_loop()):
+        raise UsageError(
+            "a recorded call was made in a callback of the event loop, where its branch cannot be known; "
+            "make it in a coroutine and start that with asyncio.create_task"
+        )
+    return None
+
+
+@contextmanager
+def standing_at(branch: Branch) -> Iterator[None]:
+    """Let the running strand be `branch` for a while."""
+    place = here()
+    outer, place.branch = place.branch, branch
+    try:
+        yield
+    finally:
+        place.branch = outer
+
+
+# -- the seams ---------------------------------------------------------------------------------------------------------
+
+
+class _Factory:
+    """A task factory that gives each new task a branch of its creator's, and leaves tasks outside of runs alone."""
+
+    def __init__(self, former: Callable[..., Any] | None) -> None:
+        self.former = former
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, coro: Any, **options: Any) -> Any:
+        branch = _creator()
+        if branch is None:
+            if self.former is not None:
+                return self.former(loop, coro, **options)
+            return asyncio.Task(coro, loop=loop, **options)
+        if _called_by_unordered(sys._getframe(1)):
+            raise UsageError(
+                "asyncio.as_completed was imported by name before regrow was, so its tasks have no order; "
+                "import regrow first, or hand it tasks made with asyncio.create_task"
+            )
+        return BranchTask(coro, branch=branch.fork(_name_of(coro)), loop=loop, **options)
+
+
+def _creator() -> Branch | None:
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None
+    return task.branch if type(task) is BranchTask else None
+
+
+def _name_of(coro: Any) -> str:
+    name: str = getattr(coro, "__name__", None) or type(coro).__name__
+    return name
+
+
+def drive_on(loop: asyncio.AbstractEventLoop) -> None:
+    """See to it that tasks made on a loop get their branches."""
+    install()
+    former = loop.get_task_factory()
+    if not isinstance(former, _Factory):
+        loop.set_task_factory(_Factory(former))
+
+
+def is_driven(loop: asyncio.AbstractEventLoop) -> bool:
+    """Tell whether a loop gives branches to its tasks."""
+    return isinstance(loop.get_task_factory(), _Factory)
+
+
+_installed = False
+_start_thread = threading.Thread.start
+_submit = ThreadPoolExecutor.submit
+_as_completed = asyncio.as_completed
+_unordered_code = {_as_completed.__code__} | {
+    method.__code__
+    for method in vars(getattr(asyncio.tasks, "_AsCompletedIterator", object)).values()
+    if hasattr(method, "__code__")
+}
+
+
+def install() -> None:
+    """Wrap the ways in which threads are made. Once a process; harmless outside of runs."""
+    global _installed  # noqa: PLW0603 - the wrappers are the process's, not an object's
+    if not _installed:
+        _installed = True
+        threading.Thread.start = _starting  # type: ignore[method-assign]
+        ThreadPoolExecutor.submit = _submitting  # type: ignore[method-assign,assignment]
+
+
+def as_completed(fs: Any, *, timeout: float | None = None) -> Any:
+    """Do what `asyncio.as_completed` does, with the tasks made in the order in which they were given."""
+    if _creator() is not None and not asyncio.iscoroutine(fs) and not asyncio.isfuture(fs):
+        fs = [asyncio.ensure_future(one) for one in fs]
+    return _as_completed(fs, timeout=timeout)
+
+
+asyncio.as_completed = as_completed
+asyncio.tasks.as_completed = as_completed
+
+
+def _called_by_unordered(frame: Any) -> bool:
+    """Tell whether a task is being made by the unwrapped `as_completed` (some frames below it, in asyncio's own code)."""
+    for _ in range(5):
+        if frame is None or "asyncio" not in frame.f_code.co_filename:
+            return False
+        if frame.f_code in _unordered_code:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _starting(self: threading.Thread) -> None:
+    branch = None if _thread.submitting else _branch_here()
+    if branch is not None:
+        self.run = _bound(branch.fork(_thread_name(self)), self.run)  # type: ignore[method-assign]
+    _start_thread(self)
+
+
+def _submitting(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if _thread.submitting:
+        return _submit(self, fn, *args, **kwargs)
+    branch = _branch_here()
+    _thread.submitting = True  # the pool may start a thread of its own now, which is nobody's branch
+    try:
+        if branch is not None:
+            fn = _bound(branch.fork(_callee_name(fn)), fn)
+        return _submit(self, fn, *args, **kwargs)
+    finally:
+        _thread.submitting = False
+
+
+def _branch_here() -> Branch | None:
+    return here().branch
+
+
+def _bound(branch: Branch, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        outer, _thread.branch = _thread.branch, branch
+        try:
+            return function(*args, **kwargs)
+        finally:
+            _thread.branch = outer
+
+    return run
+
+
+def _thread_name(thread: threading.Thread) -> str:
+    return _callee_name(getattr(thread, "_target", None) or type(thread))
+
+
+def _callee_name(function: Any) -> str:
+    """Name a function given to a thread; `asyncio.to_thread` wraps it in ``partial(context.run, function)``."""
+    while hasattr(function, "func"):
+        inner = function.func
+        if getattr(inner, "__name__", "") == "run" and function.args:
+            inner = function.args[0]
+        function = inner
+    return str(getattr(function, "__name__", None) or type(function).__name__)
+
+
+async def in_thread(branch: Branch, function: Callable[[], Any]) -> Any:
+    """Run the body of a call in a thread of the loop's pool, as a branch that is already there."""
+    loop = asyncio.get_running_loop()
+    _thread.submitting = True
+    try:
+        future = loop.run_in_executor(None, _bound(branch, function))
+    finally:
+        _thread.submitting = False
+    return await future
+
+
+def in_fresh_stack(branch: Branch, function: Callable[[], Any]) -> Any:
+    """Run the body of a call in a thread of its own while the caller waits: Python's recursion limit counts by thread."""
+    outcome: list[Callable[[], Any]] = []
+
+    def body() -> None:
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
+            outcome.append(lambda error=error: _throw(error))
+        else:
+            outcome.append(lambda: result)
+
+    thread = threading.Thread(target=_bound(branch, body), name="regrow-deep")
+    _start_thread(thread)
+    thread.join()
+    return outcome[0]()
+
+
+def _throw(error: BaseException) -> None:
+    raise error

@@ -1,0 +1,80 @@
+"""What the engine needs to know of a function that an author has made a task or a step."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from regrow.errors import UsageError
+from regrow.journal.records import CallKind
+from regrow.values.options import Options, unknown
+
+Mode = Literal["sync", "async", "stream"]
+
+
+class Callee:
+    """A function, the way it is called, and the options under which it is.
+
+    Attributes:
+        function: what the author wrote.
+        kind: what its calls are recorded as.
+        mode: whether it returns, is awaited, or is iterated.
+        name: what its calls are called in paths.
+        options: how its calls are carried out.
+        reconciler: the function that knows what became of a once-only call, if there is one.
+    """
+
+    __slots__ = ("_defaults", "_names", "_plain", "_required", "function", "kind", "mode", "name", "options", "reconciler", "signature")
+
+    def __init__(self, function: Callable[..., Any], kind: CallKind, mode: Mode, options: Options, name: str) -> None:
+        """Read the function's signature once; calls are many."""
+        self.function = function
+        self.kind: CallKind = kind
+        self.mode: Mode = mode
+        self.options = options
+        self.name = name
+        self.reconciler: Callee | None = None
+        if options.reconcile is not None:
+            asked: Mode = "async" if inspect.iscoroutinefunction(options.reconcile) else "sync"
+            if asked == "async" and mode == "sync":
+                raise UsageError(f"{name}: reconcile= of a synchronous function must be synchronous too")
+            self.reconciler = Callee(options.reconcile, kind, asked, Options(), name)
+        try:
+            self.signature = inspect.signature(function)
+        except ValueError:
+            raise UsageError(f"{name} does not say what arguments it takes; wrap it in a function that does") from None
+        parameters = self.signature.parameters.values()
+        self._plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
+        self._names = tuple(one.name for one in parameters)
+        self._defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
+        self._required = len(self._names) - len(self._defaults)
+
+    def with_options(self, options: Options) -> Callee:
+        """Give the same function under other options."""
+        return Callee(self.function, self.kind, self.mode, options, options.name or self.name)
+
+    def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the inputs of a call by parameter, defaults included: equal calls give equal inputs, however written.
+
+        Raises:
+            UsageError: the function cannot be called like this.
+        """
+        names = self._names
+        if self._plain and len(args) <= len(names):
+            if len(args) == len(names) and not kwargs:
+                return dict(zip(names, args, strict=True))
+            found = {**self._defaults, **dict(zip(names, args, strict=False)), **kwargs}
+            given = len(args) + len(kwargs)
+            if len(found) == len(names) and given >= self._required and not any(name in kwargs for name in names[: len(args)]):
+                return found
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as problem:
+            raise UsageError(f"{self.name}{self.signature} cannot be called so: {self._explain(kwargs, problem)}") from None
+        bound.apply_defaults()
+        return dict(bound.arguments)
+
+    def _explain(self, kwargs: Mapping[str, Any], problem: TypeError) -> str:
+        strange = [name for name in kwargs if name not in self._names]
+        return unknown("argument", strange[0], self._names) if strange else str(problem)

@@ -1,0 +1,225 @@
+"""Making records durable, together where many wait and at once where one does.
+
+One fsync costs the same for one record and for a thousand. When a single strand of a single run is at work, its record
+is committed in place, in the thread that made it: waking another thread would cost more than the commit. When many
+strands are at work, their records gather while the commit before is under way, and a thread of the committer's own
+commits them as one, so the event loop never waits for the disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+from regrow.errors import LeaseLost, RegrowError, StoreUnavailable
+from regrow.journal.store import Entry, Store
+
+
+class _OnLoop(asyncio.Future[None]):
+    """What a coroutine waits on. It refuses to be cancelled: the record is on its way, and will be there."""
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's own signature
+        """Refuse; asyncio then delivers the cancellation once this is done."""
+        return False
+
+
+class _InThread:
+    """What a thread without an event loop waits on."""
+
+    def __init__(self) -> None:
+        self._settled = threading.Event()
+        self._problem: RegrowError | None = None
+
+    def settle(self, problem: RegrowError | None) -> None:
+        self._problem = problem
+        self._settled.set()
+
+    def wait(self) -> None:
+        self._settled.wait()
+        if self._problem is not None:
+            raise self._problem
+
+
+Ticket = _OnLoop | _InThread | None
+"""What a caller waits for; None when there is nothing to wait for any more."""
+_Waiting = tuple[Entry, Ticket]
+
+
+async def arrival(ticket: Ticket) -> None:
+    """Wait in a coroutine until an entry is durable.
+
+    A cancellation that arrives meanwhile is delivered at the next await after this: the record will be there, so the code
+    must see the call as done, now and at every replay.
+
+    Raises:
+        LeaseLost: the run is another driver's by now.
+        StoreUnavailable: the store did not acknowledge it.
+    """
+    if not isinstance(ticket, _OnLoop):
+        return
+    try:
+        await ticket
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+            task.cancel()
+        ticket.result()
+
+
+def arrive(ticket: Ticket) -> None:
+    """Wait in a thread until an entry is durable. Raises what `arrival` does."""
+    if isinstance(ticket, _InThread):
+        ticket.wait()
+
+
+class Committer:
+    """The one way from this process into one store's journal.
+
+    Attributes:
+        busy: how many strands of all runs are executing a call right now. It decides between the two ways.
+    """
+
+    def __init__(self, store: Store) -> None:
+        """Commit to `store`."""
+        self.busy = 0
+        self._store = store
+        self._turn = threading.Condition()
+        self._waiting: list[_Waiting] = []
+        self._asked = False
+        self._under_way = False
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    def hand_in(self, entry: Entry) -> None:
+        """Queue an entry that nobody waits for. It is durable no later than the next one that somebody waits for."""
+        with self._turn:
+            self._waiting.append((entry, None))
+
+    def submit(self, entry: Entry, loop: asyncio.AbstractEventLoop | None) -> Ticket:
+        """Commit an entry now, if nobody else is at work, or queue it and give what to wait for.
+
+        Callers keep the entries of one run in order by holding the run's lock around this; the waiting comes after.
+
+        Args:
+            entry: what is to become durable.
+            loop: on which the caller will `arrival` it; None for a caller that waits in its thread.
+
+        Raises:
+            LeaseLost: the run is another driver's by now.
+            StoreUnavailable: the store did not acknowledge it.
+        """
+        if self.busy <= 1 and not self._under_way:
+            self._commit_in_place(entry)
+            return None
+        ticket: Ticket = _InThread() if loop is None else _OnLoop(loop=loop)
+        with self._turn:
+            self._waiting.append((entry, ticket))
+            asked, self._asked = self._asked, True
+        if loop is None:
+            self._wake()
+        elif not asked:
+            # Not at once: what the other strands have ready in this turn of the loop shall come along.
+            loop.call_soon(self._wake)
+        return ticket
+
+    def _commit_in_place(self, entry: Entry) -> None:
+        with self._turn:
+            while self._under_way:
+                self._turn.wait()
+            if not self._waiting:
+                fenced = self._store.append((entry,))
+            else:
+                batch, self._waiting = self._waiting, []
+                fenced = self._commit([*batch, (entry, None)])
+        if entry.run in fenced:
+            raise _lost(entry)
+
+    def flush(self) -> None:
+        """Make everything that was handed in durable."""
+        with self._turn:
+            while self._under_way:
+                self._turn.wait()
+            batch, self._waiting = self._waiting, []
+            if batch:
+                self._commit(batch)
+
+    def close(self) -> None:
+        """Commit what waits, and stop the thread."""
+        self.flush()
+        with self._turn:
+            self._closing = True
+            self._turn.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _wake(self) -> None:
+        with self._turn:
+            self._asked = False
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="regrow-committer", daemon=True)
+                self._thread.start()
+            self._turn.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._turn:
+                while not self._closing and not any(waiter is not None for _, waiter in self._waiting):
+                    self._turn.wait()
+                if self._closing:
+                    return
+                batch, self._waiting = self._waiting, []
+                self._under_way = True
+            try:
+                self._commit(batch)
+            except RegrowError:
+                pass  # every call that waited has been told
+            finally:
+                with self._turn:
+                    self._under_way = False
+                    self._turn.notify_all()
+
+    def _commit(self, batch: list[_Waiting]) -> frozenset[str]:
+        try:
+            fenced = self._store.append([entry for entry, _ in batch])
+        except RegrowError as problem:
+            _settle(batch, frozenset(), problem)
+            raise
+        except BaseException as surprise:
+            problem = StoreUnavailable(f"appending to {self._store.place} ended in {surprise!r}")
+            _settle(batch, frozenset(), problem)
+            raise problem from surprise
+        _settle(batch, fenced, None)
+        return fenced
+
+
+def _settle(batch: Sequence[_Waiting], fenced: frozenset[str], problem: RegrowError | None) -> None:
+    """Tell everybody who waits for a batch. A loop is woken once for all of its own, since waking costs a system call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_OnLoop, RegrowError | None]]] = {}
+    for entry, waiter in batch:
+        found = problem or (_lost(entry) if entry.run in fenced else None)
+        if isinstance(waiter, _InThread):
+            waiter.settle(found)
+        elif waiter is not None:
+            by_loop.setdefault(waiter.get_loop(), []).append((waiter, found))
+    for loop, settled in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_settle_on_loop, settled)
+        except RuntimeError:
+            if not loop.is_closed():  # with a closed loop, whoever waited is gone
+                raise
+
+
+def _settle_on_loop(settled: list[tuple[_OnLoop, RegrowError | None]]) -> None:
+    for waiter, problem in settled:
+        if waiter.done():
+            continue
+        if problem is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(problem)
+
+
+def _lost(entry: Entry) -> LeaseLost:
+    return LeaseLost(entry.run, f"run {entry.run} was taken over by another driver; this one has stopped writing")

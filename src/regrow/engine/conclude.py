@@ -1,0 +1,53 @@
+"""How a run ends, or is let go of: what the end of its code means for the journal."""
+
+from __future__ import annotations
+
+import asyncio
+
+from regrow.codec import capture
+from regrow.engine.driver import Driver
+from regrow.engine.host import Host
+from regrow.errors import Divergence, OutcomeUnknown, RunCancelled
+from regrow.journal.records import DriverClosed, RunEnded
+
+
+def conclude(host: Host, driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
+    """Write down how a run's code ended, give the lease back, and say what the caller is to be told.
+
+    Args:
+        host: the process that drove it.
+        driver: its driver, with no call open any more.
+        root: path of the outermost call.
+        error: what came out of it; None for a result.
+
+    Returns:
+        What to raise; None if the run succeeded.
+    """
+    try:
+        return _write_end(driver, root, error)
+    finally:
+        host.let_go(driver)
+
+
+def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
+    halted = driver.halted
+    if halted is not None:
+        if isinstance(halted, OutcomeUnknown | Divergence):
+            # Somebody must act before this run can go on, and they look for it among the failed.
+            driver.hand_in_last(RunEnded("failed", capture(halted)))
+        return halted
+    if driver.closing:
+        driver.hand_in(DriverClosed(type(error).__name__ if error is not None else "let go"))
+        return error or asyncio.CancelledError()
+    if error is None:
+        driver.hand_in(RunEnded("succeeded"))
+        return None
+    if driver.cancelled_by is not None and isinstance(error, asyncio.CancelledError):
+        driver.hand_in(RunEnded("cancelled", again=(root,), reason=f"cancelled by {driver.cancelled_by}"))
+        return RunCancelled(driver.run, f"run {driver.run} was cancelled by {driver.cancelled_by}")
+    if isinstance(error, Exception) or (isinstance(error, asyncio.CancelledError)):
+        driver.hand_in(RunEnded("failed", capture(error), again=(root,)))
+        return error
+    driver.hand_in(DriverClosed(type(error).__name__))
+    return error
+

@@ -1,0 +1,178 @@
+"""What follows from what is known: pure functions, which see no clock, no store and no dice.
+
+`on_call` is asked when the code makes a call, `after_failure` when an attempt has failed, `blame` when something has
+ended in an exception. The driver carries out what they answer, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import msgspec
+
+from regrow.engine.state import CallState
+from regrow.errors import NotStorable, UsageError
+from regrow.journal.records import AttemptFailed, CallCancelled, CallFailed, CallSucceeded
+from regrow.values.backoff import asked_wait
+from regrow.values.options import Options
+
+
+class Replay(msgspec.Struct, frozen=True):
+    """The call has an outcome: give it to the code again."""
+
+    outcome: CallSucceeded | CallFailed
+
+
+class Execute(msgspec.Struct, frozen=True):
+    """Carry the call out.
+
+    Attributes:
+        attempt: which one this is, from 1.
+        not_before: wait until then, in seconds since the epoch; 0 for at once.
+        first_begun: when the first attempt began; None if this is the first.
+    """
+
+    attempt: int
+    not_before: float = 0.0
+    first_begun: float | None = None
+
+
+class AwaitCancellation(msgspec.Struct, frozen=True):
+    """The code had given up waiting for the call after so many seconds; it will again."""
+
+    after: float
+
+
+class AskOutcome(msgspec.Struct, frozen=True):
+    """A once-only call was begun and its outcome never recorded: somebody must say what became of it."""
+
+    attempt: int
+
+
+class Accept(msgspec.Struct, frozen=True):
+    """Somebody has said that a call whose outcome was unknown did happen: record what they said as its result."""
+
+    attempt: int
+
+
+Decision = Replay | Execute | AwaitCancellation | AskOutcome | Accept
+
+_FIRST = Execute(1)
+
+
+def on_call(known: CallState | None, *, waited: bool = False) -> Decision:
+    """Say what to do about a call that the code makes.
+
+    Args:
+        known: what the journal says of it.
+        waited: whether its cancellation has been awaited already, and did not come.
+    """
+    if known is None:
+        return _FIRST
+    outcome = known.outcome
+    if isinstance(outcome, CallSucceeded | CallFailed):
+        return Replay(outcome)
+    if isinstance(outcome, CallCancelled) and not waited:
+        return AwaitCancellation(known.seconds)
+    attempt = len(known.attempts) + 1
+    if known.begun is not None and known.begun.once:
+        if known.decided is None:
+            return AskOutcome(attempt)
+        if known.decided.happened:
+            return Accept(attempt)
+    last = known.attempts[-1] if known.attempts else None
+    waits = last.retry_at if isinstance(last, AttemptFailed) else 0.0
+    return Execute(attempt, waits, known.first_begun)
+
+
+class RetryAt(msgspec.Struct, frozen=True):
+    """Try again at this moment, in seconds since the epoch."""
+
+    moment: float
+
+
+class GiveUp(msgspec.Struct, frozen=True):
+    """Hand the error to the code."""
+
+    because: Literal["no retries left", "not retryable", "deadline"]
+
+
+def after_failure(
+    options: Options, path: str, attempt: int, error: Exception, *, forgiven: int, first_begun: float, now: float
+) -> RetryAt | GiveUp:
+    """Say what to do after a failed attempt.
+
+    Args:
+        options: of the call.
+        path: of the call; the jitter of its back-off is drawn from it.
+        attempt: which one failed.
+        error: of what.
+        forgiven: how many earlier attempts do not count.
+        first_begun: when the first attempt began, in seconds since the epoch.
+        now: likewise.
+    """
+    if isinstance(error, UsageError | NotStorable):
+        return GiveUp("not retryable")  # the code is wrong; it will be as wrong the next time
+    counted = attempt - forgiven
+    if counted > options.retries:
+        return GiveUp("no retries left")
+    moment = now + options.backoff.wait(counted, path, asked_wait(error))
+    due = deadline(options, first_begun)
+    if due is not None and moment >= due:
+        return GiveUp("deadline")
+    return RetryAt(moment)
+
+
+def deadline(options: Options, first_begun: float) -> float | None:
+    """Give the moment by which all attempts of a call must be done, if there is one."""
+    if options.deadline is None:
+        return None
+    return options.deadline if options.deadline_is_moment else first_begun + options.deadline
+
+
+def allowance(options: Options, first_begun: float, now: float) -> tuple[float, Literal["timeout", "deadline"]] | None:
+    """Give the seconds that an attempt beginning now may take, and which of the two bounds that is."""
+    due = deadline(options, first_begun)
+    left = None if due is None else max(0.0, due - now)
+    if options.timeout is not None and (left is None or options.timeout <= left):
+        return options.timeout, "timeout"
+    return None if left is None else (left, "deadline")
+
+
+ORIGIN = "__regrow_path__"
+"""The attribute by which an exception that came out of a recorded call remembers which one."""
+
+
+def mark(error: BaseException, path: str) -> BaseException:
+    """Let an exception remember that it came out of the call at `path`, and give it back."""
+    setattr(error, ORIGIN, path)
+    return error
+
+
+def blame(error: BaseException, scope: str) -> tuple[str, ...]:
+    """Say which recorded calls inside `scope` an exception came from.
+
+    A failure that was caught and turned into another exception is still what the other one came from: through ``raise …
+    from``, through being raised while the first was handled, or as a member of a group.
+
+    Args:
+        error: what ended the scope.
+        scope: path of the call that it ended.
+    """
+    prefix = scope + "/"
+    found = (getattr(one, ORIGIN, None) for one in _lineage(error, set()))
+    return tuple(dict.fromkeys(path for path in found if path is not None and path.startswith(prefix)))
+
+
+def _lineage(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
+    if id(error) in seen:
+        return
+    seen.add(id(error))
+    yield error
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause is not None:
+        yield from _lineage(cause, seen)
+    if isinstance(error, BaseExceptionGroup):
+        for member in error.exceptions:
+            yield from _lineage(member, seen)

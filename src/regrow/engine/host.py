@@ -1,0 +1,201 @@
+"""This process, as a driver of one store's runs: its name, its heartbeat, its committer, and the runs it holds.
+
+One heartbeat serves all runs of the process. It has a thread of its own, so that user code that blocks the event loop for
+minutes does not lose its lease for being slow; a process that is stopped as a whole does.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from regrow._version import __version__
+from regrow.values.secret import redact
+from regrow.engine.branches import here
+from regrow.engine.committer import Committer
+from regrow.engine.driver import Driver, Observer
+from regrow.engine.executor import Executor
+from regrow.engine.log import RunLog
+from regrow.engine.vault import Vault
+from regrow.errors import LeaseLost, StoreError
+from regrow.journal.records import DriverOpened, RunCreated, RunRetried
+from regrow.journal.store import LEASE_SECONDS, LogLine, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BEAT_SECONDS = 1.0
+"""Between two heartbeats: how long a cancellation from outside may go unnoticed. Leases last many times longer."""
+
+
+class Host:
+    """What all runs that this process drives in one store have in common.
+
+    Attributes:
+        store: where the runs are.
+        vault: where their values go.
+        committer: through which their records go.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        executor: Executor,
+        clock: Callable[[], float] = time.time,
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        """Be ready to drive runs of `store`; nothing is registered or started before the first."""
+        self.store = store
+        self.vault = Vault(store.blobs)
+        self.committer = Committer(store)
+        self._executor = executor
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._lock = threading.Lock()
+        self._holder: str | None = None
+        self._drivers: dict[str, Driver] = {}
+        self._logs: dict[str, list[LogLine]] = {}
+        self._heart: threading.Thread | None = None
+        self._stopping = threading.Event()
+
+    def take_up(
+        self,
+        run: str,
+        *,
+        created: RunCreated | None = None,
+        created_blobs: tuple[str, ...] = (),
+        retry_as: str | None = None,
+        strict: bool = False,
+        observers: tuple[Observer, ...] = (),
+    ) -> Driver:
+        """Take a run's lease, read its journal, and be ready to go on with it.
+
+        Args:
+            run: which one.
+            created: how the run came to be, for one that has no record yet.
+            created_blobs: the blobs that its inputs need.
+            retry_as: who wants a run that has failed or was cancelled to be tried again.
+            strict: raise where code and journal part.
+            observers: are told of everything that the driver appends and replays.
+
+        Raises:
+            RunHeld: another live process drives it.
+            Corrupted: its journal is not what was written.
+        """
+        holder = self._ready()
+        epoch = self.store.claim(run, holder, seconds=self._lease_seconds)
+        try:
+            log = RunLog(run, self.store.read(run), epoch, self._clock)
+            driver = Driver(
+                log, self.committer, self.vault, self._executor, strict=strict, clock=self._clock, observers=observers
+            )
+            if created is not None and log.state.created is None:
+                driver.hand_in(created, created_blobs)
+            driver.hand_in(DriverOpened(holder, __version__, platform.python_version()))
+            if retry_as is not None and log.state.ended is not None:
+                driver.hand_in(RunRetried(log.state.ended.again))
+            self.committer.flush()
+        except BaseException:
+            self.store.release(run, epoch)
+            raise
+        with self._lock:
+            self._drivers[run] = driver
+            self.committer.busy += 1
+        return driver
+
+    def let_go(self, driver: Driver) -> None:
+        """Give a run's lease back, once its driver has nothing more to write."""
+        with self._lock:
+            if self._drivers.pop(driver.run, None) is not None:
+                self.committer.busy -= 1
+        try:
+            self.committer.flush()
+            self._flush_logs()
+            self.store.release(driver.run, driver.log.epoch)
+        except StoreError:
+            if driver.halted is None:
+                raise
+
+    def close(self) -> None:
+        """Stop the heartbeat and withdraw from the store, which stays open."""
+        self._stopping.set()
+        if self._heart is not None:
+            self._heart.join()
+        self.committer.close()
+        if self._holder is not None:
+            self.store.unregister(self._holder)
+        _logging.forget(self)
+
+    def note_log(self, run: str, line: LogLine) -> None:
+        """Keep a log line until the next heartbeat writes it."""
+        with self._lock:
+            self._logs.setdefault(run, []).append(line)
+
+    def _ready(self) -> str:
+        with self._lock:
+            if self._holder is None:
+                self._holder = self.store.register()
+                self._heart = threading.Thread(target=self._beat, name="regrow-heartbeat", daemon=True)
+                self._heart.start()
+                _logging.remember(self)
+            return self._holder
+
+    def _beat(self) -> None:
+        while not self._stopping.wait(_BEAT_SECONDS):
+            with self._lock:
+                drivers = dict(self._drivers)
+            if not drivers or self._holder is None:
+                continue
+            try:
+                held = self.store.renew(self._holder, seconds=self._lease_seconds)
+                self._flush_logs()
+            except StoreError:
+                continue  # a lease outlives many beats; if this lasts, appending fails too, and says so
+            for run, driver in drivers.items():
+                if run in held:
+                    if (actor := held[run]) is not None:
+                        driver.cancel(actor)
+                elif run in self._drivers and driver.log.state.ended is None:
+                    driver.halt(LeaseLost(run, f"the lease on run {run} was lost to another driver"))
+
+    def _flush_logs(self) -> None:
+        with self._lock:
+            logs, self._logs = self._logs, {}
+        for run, lines in logs.items():
+            self.store.write_logs(run, lines)
+
+
+class _RunLogging(logging.Handler):
+    """Sends what user code logs inside a run to that run's host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hosts: list[Host] = []
+
+    def remember(self, host: Host) -> None:
+        self._hosts.append(host)
+        if len(self._hosts) == 1:
+            logging.getLogger().addHandler(self)
+
+    def forget(self, host: Host) -> None:
+        if host in self._hosts:
+            self._hosts.remove(host)
+            if not self._hosts:
+                logging.getLogger().removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        branch = here().branch
+        if branch is None:
+            return
+        scope = branch.scope
+        host = next((one for one in self._hosts if one.vault is scope.driver.vault), None)
+        if host is not None:
+            line = LogLine(record.created, scope.path, scope.attempt, record.levelname, redact(self.format(record)))
+            host.note_log(scope.driver.run, line)
+
+
+_logging = _RunLogging()

@@ -1,0 +1,44 @@
+"""The end of one run's journal to which its driver appends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from regrow.engine.state import RunState
+from regrow.journal.records import Event, Record, RunEnded, RunRetried, StoredRecord, seal, unseal_all
+from regrow.journal.store import Entry
+
+
+class RunLog:
+    """Seals one event after another into the chain, and keeps the state that they add up to.
+
+    Attributes:
+        run: whose journal it is.
+        state: of all records so far, including those not yet durable.
+        epoch: of the lease under which it writes.
+    """
+
+    def __init__(self, run: str, stored: list[StoredRecord], epoch: int, clock: Callable[[], float]) -> None:
+        """Take up a run where its stored records end.
+
+        Raises:
+            Corrupted: they are not what was written.
+            UnreadableFormat: a newer version wrote them.
+        """
+        self.run = run
+        self.epoch = epoch
+        self.state = RunState()
+        self._clock = clock
+        for record in unseal_all(run, stored):
+            self.state.apply(record)
+        self._previous = stored[-1].hash if stored else b""
+
+    def append(self, event: Event, blobs: tuple[str, ...] = (), actor: str = "driver") -> tuple[Record, Entry]:
+        """Add an event, and give the record and what a store must be handed of it."""
+        state = self.state
+        record = Record(state.seq + 1, self._clock(), actor, self.epoch, self._previous, event)
+        stored = seal(record)
+        self._previous = stored.hash
+        state.apply(record)
+        outcome = event.outcome if type(event) is RunEnded else None
+        return record, Entry(self.run, self.epoch, stored, blobs, outcome, type(event) is RunRetried, record.time)

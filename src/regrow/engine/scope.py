@@ -1,0 +1,72 @@
+"""A call while it runs: what the code inside it can ask about itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from regrow.engine.branches import Branch
+from regrow.values.ids import idempotency_key
+
+if TYPE_CHECKING:
+    from regrow.engine.driver import Driver
+    from regrow.journal.records import AttemptFailed, Call, CallFailed
+
+
+class Scope:
+    """One attempt at one call.
+
+    Attributes:
+        driver: the driver that executes it.
+        path: the call's path; empty for the space around a run's outermost call.
+        task: name of the innermost task.
+        attempt: which attempt this is, from 1.
+        failures: the failed attempts before it.
+        outer: the scope that made the call.
+        depth: how many calls lie around it.
+        bound: its own timeout, while it runs under one.
+        busy: how many calls made in it are being carried out right now.
+        main: the branch on which its body starts.
+    """
+
+    __slots__ = ("attempt", "bound", "busy", "depth", "driver", "failures", "main", "outer", "path", "task")
+
+    def __init__(
+        self,
+        driver: Driver,
+        call: Call | None,
+        outer: Scope | None,
+        *,
+        attempt: int = 1,
+        failures: tuple[AttemptFailed | CallFailed, ...] = (),
+    ) -> None:
+        """Describe an attempt that is about to run; without a call, the space in which a run's outermost one is made."""
+        self.driver = driver
+        self.path = path = call.path if call is not None else ""
+        self.task: str = _name(path) if call is None or call.kind == "task" or outer is None else outer.task
+        self.outer = outer
+        self.depth: int = 0 if outer is None else outer.depth + 1
+        self.attempt = attempt
+        self.failures = failures
+        self.bound: asyncio.Timeout | None = None
+        self.busy = 0
+        self.main = Branch(self, f"{path}/" if path else "")
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key to hand to the outside world: the same in every attempt, different for every other call."""
+        return idempotency_key(self.driver.run, self.path)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its own timeout has fired."""
+        return self.bound is not None and self.bound.expired()
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a timeout of ours is cutting this attempt, or one around it, short."""
+        return self.timed_out or (self.outer is not None and self.outer.is_ending)
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2].partition("#")[0]

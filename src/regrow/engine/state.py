@@ -1,0 +1,244 @@
+"""What a run's records add up to.
+
+`RunState.apply` is the only thing that changes a state, and it looks at nothing but the record: equal records give
+equal states, on every machine, at every time. The driver applies each record as it writes it, and after a crash the
+same fold over the stored records gives the same state; that is all there is to recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from regrow.journal.records import (
+    AttemptFailed,
+    Call,
+    CallCancelled,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    ChunkYielded,
+    Diverged,
+    DriverClosed,
+    DriverOpened,
+    OutcomeDecided,
+    Record,
+    RunCreated,
+    RunEnded,
+    RunRetried,
+    Value,
+)
+
+CallOutcome = CallSucceeded | CallFailed | CallCancelled
+
+
+class CallState(msgspec.Struct):
+    """What is known of one call.
+
+    Attributes:
+        call: its identity.
+        seq: the place of the latest record about it.
+        attempts: its failed attempts, oldest first.
+        forgiven: how many of these no longer count against its retries, because the run was retried since.
+        begun: the latest announcement that an attempt would run.
+        outcome: what the calling code was told.
+        chunks: what a streaming step has handed out.
+        decided: what somebody said of its unknown outcome.
+        first_begun: when its first attempt began, in seconds since the epoch.
+        seconds: how long the attempt that led to its outcome took.
+    """
+
+    call: Call
+    seq: int
+    attempts: tuple[AttemptFailed | CallFailed, ...] = ()
+    forgiven: int = 0
+    begun: CallStarted | None = None
+    outcome: CallOutcome | None = None
+    chunks: list[Value] = msgspec.field(default_factory=list)
+    decided: OutcomeDecided | None = None
+    first_begun: float | None = None
+    seconds: float = 0.0
+
+
+class RunState:
+    """What is known of one run.
+
+    Attributes:
+        seq: the number of records applied.
+        epoch: of the last lease.
+        created: how the run came to be; set by the first record.
+        calls: each call that can still matter, by path. What lies inside a call that succeeded no longer can.
+        divergences: where code and journal were seen to disagree.
+        ended: how the run ended, if it has and was not retried.
+        detour: the place of the first failure that was taken back; what was recorded after it may never be met again.
+    """
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self.seq = 0
+        self.epoch = 0
+        self.created: RunCreated | None = None
+        self.calls: dict[str, CallState] = {}
+        self.divergences: list[Diverged] = []
+        self.ended: RunEnded | None = None
+        self.detour: int | None = None
+        self._inside: dict[str, list[str]] = {}
+
+    def apply(self, record: Record) -> None:
+        """Take one more record into account."""
+        self.seq = record.seq
+        self.epoch = record.epoch
+        event = record.event
+        _APPLY[type(event)](self, record, event)
+
+    def inside(self, path: str) -> Iterable[CallState]:
+        """Give every known call that was made, however deep, while the call at `path` ran."""
+        for inner in self._inside.get(path, ()):
+            yield self.calls[inner]
+            yield from self.inside(inner)
+
+    def children(self, path: str) -> list[CallState]:
+        """Give the known calls that the call at `path` made itself."""
+        return [self.calls[inner] for inner in self._inside.get(path, ())]
+
+    # -- one method for each kind of record ----------------------------------------------------------------------------
+
+    def _run_created(self, _record: Record, event: RunCreated) -> None:
+        self.created = event
+
+    def _nothing_changes(self, _record: Record, event: DriverOpened | DriverClosed) -> None:
+        """Who drives is a matter of leases; these records are for people."""
+
+    def _call_started(self, record: Record, event: CallStarted) -> None:
+        call = self._call(event.call, record)
+        call.begun = event
+        call.decided = None
+        if call.first_begun is None:
+            call.first_begun = record.time
+
+    def _chunk_yielded(self, record: Record, event: ChunkYielded) -> None:
+        call = self._call(event.call, record)
+        call.chunks[event.index :] = [event.value]
+
+    def _attempt_failed(self, record: Record, event: AttemptFailed) -> None:
+        call = self._call(event.call, record)
+        if call.first_begun is None:
+            call.first_begun = event.started
+        call.attempts = (*call.attempts, event)
+        call.begun = None
+        self._try_again(event.call.path, event.again)
+
+    def _call_succeeded(self, record: Record, event: CallSucceeded) -> None:
+        path = event.call.path
+        call = self.calls.get(path)
+        if call is None:
+            self.calls[path] = CallState(event.call, record.seq, outcome=event, seconds=record.time - event.started)
+            self._inside.setdefault(enclosing(path), []).append(path)
+        else:
+            call.seq, call.outcome, call.seconds = record.seq, event, record.time - event.started
+            self._forget_inside(path)
+
+    def _call_ended_badly(self, record: Record, event: CallFailed | CallCancelled) -> None:
+        call = self._call(event.call, record)
+        call.outcome = event
+        call.seconds = record.time - event.started
+
+    def _outcome_decided(self, record: Record, event: OutcomeDecided) -> None:
+        if call := self.calls.get(event.path):
+            call.seq, call.decided = record.seq, event
+
+    def _diverged(self, _record: Record, event: Diverged) -> None:
+        self.divergences.append(event)
+
+    def _run_retried(self, _record: Record, event: RunRetried) -> None:
+        self.ended = None
+        for path in event.again:
+            if call := self.calls.get(path):
+                call.forgiven = len(call.attempts) + isinstance(call.outcome, CallFailed)
+        self._try_again("", event.again)
+
+    def _run_ended(self, _record: Record, event: RunEnded) -> None:
+        self.ended = event
+
+    # -- parts of these ------------------------------------------------------------------------------------------------
+
+    def _call(self, call: Call, record: Record) -> CallState:
+        state = self.calls.get(call.path)
+        if state is None:
+            state = self.calls[call.path] = CallState(call, record.seq)
+            self._inside.setdefault(enclosing(call.path), []).append(call.path)
+        state.seq = record.seq
+        return state
+
+    def _forget_inside(self, path: str) -> None:
+        for inner in self._inside.pop(path, ()):
+            del self.calls[inner]
+            self._forget_inside(inner)
+
+    def _try_again(self, scope: str, again: tuple[str, ...]) -> None:
+        """Take back the failures that ended a scope, and the cancellations that came of them.
+
+        What the code had handled stays: it led where the code is now. A call that was cancelled after the first of these
+        failures was cancelled because of it, and nothing will cancel it now.
+        """
+        culprits: list[CallState] = []
+        self._take_back(again, culprits)
+        first = min((call.seq for call in culprits), default=None)
+        if first is not None:
+            self.detour = first if self.detour is None else min(first, self.detour)
+            for call in list(self.inside(scope)):
+                if isinstance(call.outcome, CallCancelled) and call.seq > first:
+                    call.outcome = None
+
+    def _take_back(self, again: tuple[str, ...], culprits: list[CallState]) -> None:
+        for path in again:
+            call = self.calls.get(path)
+            if call is None or not isinstance(call.outcome, CallFailed | CallCancelled):
+                continue
+            culprits.append(call)
+            failed = call.outcome
+            call.outcome = None
+            if call.begun is not None and not call.begun.once:  # what was once begun for once stays in doubt
+                call.begun = None
+            if isinstance(failed, CallFailed):
+                call.attempts = (*call.attempts, failed)
+                call.forgiven = max(call.forgiven, len(call.attempts))
+                self._take_back(failed.again, culprits)
+
+
+def enclosing(path: str) -> str:
+    """Give the path of the call inside which a call was made; empty for a run's outermost call."""
+    outer, _, _ = path.rpartition("/")
+    while outer:
+        rest, _, segment = outer.rpartition("/")
+        if not segment.startswith("~"):
+            break
+        outer = rest
+    return outer
+
+
+def fold(records: Iterable[Record]) -> RunState:
+    """Give the state that a run's records add up to."""
+    state = RunState()
+    for record in records:
+        state.apply(record)
+    return state
+
+
+_APPLY: dict[type, Callable[[RunState, Record, Any], None]] = {
+    RunCreated: RunState._run_created,
+    DriverOpened: RunState._nothing_changes,
+    DriverClosed: RunState._nothing_changes,
+    CallStarted: RunState._call_started,
+    ChunkYielded: RunState._chunk_yielded,
+    AttemptFailed: RunState._attempt_failed,
+    CallSucceeded: RunState._call_succeeded,
+    CallFailed: RunState._call_ended_badly,
+    CallCancelled: RunState._call_ended_badly,
+    OutcomeDecided: RunState._outcome_decided,
+    Diverged: RunState._diverged,
+    RunRetried: RunState._run_retried,
+    RunEnded: RunState._run_ended,
+}
