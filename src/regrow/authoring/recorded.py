@@ -1,0 +1,172 @@
+"""What tasks and steps have in common: a function whose calls, inside a run, are recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import types
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+
+from regrow.codec import module_alias, registry
+from regrow.engine.branches import current_branch
+from regrow.engine.callee import Callee, Mode
+from regrow.engine.streams import stream
+from regrow.errors import UsageError
+from regrow.journal.records import CallKind
+from regrow.values.options import Options, merge
+
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class Recorded(Generic[P, R]):
+    """A function whose calls are recorded inside a run, and are plain calls outside of one.
+
+    It is called as the function is: what is synchronous stays so, what is awaited is awaited, what is iterated is iterated.
+    """
+
+    __regrow_ref__: str
+    __wrapped__: Callable[P, R]
+    _word: str
+
+    def __init__(self, callee: Callee, ref: str, options: Options) -> None:
+        """Made by `regrow.task` and `regrow.step`, not by users."""
+        functools.update_wrapper(self, callee.function)
+        self._callee = callee
+        self._ref = ref
+        self._options = options
+        if callee.mode == "async":
+            # Frameworks ask whether to await a callable; these two marks are how Python 3.11 and 3.12 look for the answer.
+            self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
+            self._is_coroutine_mark = getattr(inspect, "_is_coroutine_mark", None)
+
+    @property
+    def name(self) -> str:
+        """What its calls are called in paths."""
+        return self._callee.name
+
+    @property
+    def ref(self) -> str:
+        """Where it is defined, as ``module:qualname``."""
+        return self._ref
+
+    @property
+    def callee(self) -> Callee:
+        """What the engine knows of it."""
+        return self._callee
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call it: recorded inside a run, plainly outside of one."""
+        branch = current_branch()
+        callee = self._callee
+        if branch is None:
+            return self.__wrapped__(*args, **kwargs)
+        site = branch.place(callee.name)
+        driver = branch.scope.driver
+        result: Any
+        if callee.mode == "async":
+            result = driver.call_async(callee, branch, site, args, kwargs)
+        elif callee.mode == "sync":
+            result = driver.call_sync(callee, branch, site, args, kwargs)
+        else:
+            result = stream(driver, callee, branch, site, args, kwargs)
+        return result  # type: ignore[no-any-return]
+
+    @overload
+    def aio(self: Recorded[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
+    @overload
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]: ...
+    def aio(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, Any]:
+        """Call it so that it can be awaited. A synchronous function runs in a thread meanwhile."""
+        callee = self._callee
+        if callee.mode == "stream":
+            raise UsageError(f"{callee.name} is a stream: iterate it with `async for`")
+        branch = current_branch()
+        if branch is not None:
+            return branch.scope.driver.call_async(callee, branch, branch.place(callee.name), args, kwargs)
+        if callee.mode == "async":
+            return self.__wrapped__(*args, **kwargs)  # type: ignore[return-value]
+        return asyncio.to_thread(self.__wrapped__, *args, **kwargs)
+
+    def override(self, **options: Any) -> Self:
+        """Give the same function under other options.
+
+        Raises:
+            UsageError: an option is unknown, misread or contradicts another.
+        """
+        merged = merge(self._options, options, owner=f"{self.name}.override")
+        check_options(self._callee.mode, merged, f"{self.name}.override")
+        return type(self)(self._callee.with_options(merged), self._ref, merged)
+
+    def __get__(self, instance: object, _owner: type | None = None) -> Any:
+        """Bind to an instance, as a method does."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        """Show what it is and where it is from."""
+        return f"<regrow {self._word} {self._ref}>"
+
+
+def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[str, Any]) -> tuple[Callee, str, Options]:
+    """Read a function that an author decorates.
+
+    Args:
+        kind: what its calls are to be recorded as.
+        word: how errors call the decorator, such as ``task``.
+        function: what is decorated.
+        base: options that hold unless given.
+        given: options as written.
+
+    Raises:
+        UsageError: it is no function, or of a kind that cannot be recorded, or the options are wrong.
+    """
+    if isinstance(function, Recorded):
+        raise UsageError(f"{function.name} is already a {function._word}; use .override(…) to change its options")
+    if not callable(function) or isinstance(function, type):
+        raise UsageError(f"@regrow.{word} decorates functions; {function!r} is a {type(function).__name__}")
+    plain_name = getattr(function, "__name__", "")
+    owner = f"@regrow.{word} on {plain_name or function!r}"
+    options = merge(base, given, owner=owner)
+    name = options.name or plain_name
+    if not name.isidentifier() and not options.name:
+        raise UsageError(f"{owner}: it has no name of its own to be recorded under; give it one with name=…")
+    if inspect.isgeneratorfunction(function):
+        raise UsageError(f"{owner}: a synchronous generator cannot be recorded; make it an async generator, or return a list")
+    mode: Mode = "async" if inspect.iscoroutinefunction(function) else "sync"
+    if inspect.isasyncgenfunction(function):
+        mode = "stream"
+        if kind == "task":
+            raise UsageError(f"{owner}: an async generator can be a step (@regrow.step), not a task")
+        kind = "stream"
+    check_options(mode, options, owner)
+    registry.learn(function)
+    ref = f"{module_alias(function)}:{getattr(function, '__qualname__', name)}"
+    return Callee(function, kind, mode, options, name), ref, options
+
+
+def check_options(mode: Mode, options: Options, owner: str) -> None:
+    """Refuse options that cannot be kept for a function of this kind.
+
+    Raises:
+        UsageError: says which, and what to do instead.
+    """
+    if mode == "sync" and (options.timeout is not None or options.deadline is not None):
+        raise UsageError(
+            f"{owner}: a synchronous function cannot be stopped from inside its own process, so timeout= and deadline= "
+            f"would not hold; make it `async def`"
+        )
+    if mode == "stream" and options.once:
+        raise UsageError(f"{owner}: a stream may have to run again after a crash, so once=True cannot hold for it")
+
+
+def storable(cls: type[T]) -> type[T]:
+    """Allow a class in recorded values that no annotation of a task or step mentions. Usable as a decorator.
+
+    Dataclasses, enums, pydantic models, named tuples, msgspec structs and exceptions can be stored. Those that annotations
+    mention, or that the module of a task or step knows by name, are allowed already.
+    """
+    registry.allow(cls)
+    return cls

@@ -1,0 +1,375 @@
+"""Runs: executing a task so that it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar, overload
+
+from regrow.authoring.home import StoreLike, host_of
+from regrow.authoring.recorded import Recorded
+from regrow.authoring.task import Task
+from regrow.codec import digest_inputs, rebuild
+from regrow.engine.branches import current_branch, drive_on, install, standing_at
+from regrow.engine.conclude import conclude
+from regrow.engine.driver import Driver, Observer, Tally
+from regrow.engine.host import Host
+from regrow.engine.state import RunState, fold
+from regrow.errors import KeyConflict, RunCancelled, UnknownRun, UsageError
+from regrow.journal.records import CallSucceeded, RunCreated, unseal_all
+from regrow.journal.store import NewRun, RunRow, RunStatus
+from regrow.values.ids import new_run_id
+
+T = TypeVar("T")
+
+
+class Handle:
+    """A run that this process has started or taken up.
+
+    Attributes:
+        id: the run's id.
+        tally: how many calls were executed, and how many answered from the journal, since it was taken up.
+    """
+
+    def __init__(self, host: Host, run: str, driver: Driver | None, work: asyncio.Task[Any] | None) -> None:
+        """Made by `regrow.start`, not by users."""
+        self.id = run
+        self.tally: Tally = driver.tally if driver is not None else Tally()
+        self._host = host
+        self._driver = driver
+        self._work = work
+
+    @property
+    def status(self) -> RunStatus:
+        """The run's state, as the store has it now."""
+        return self._host.store.get(self.id).status
+
+    async def result(self) -> Any:
+        """Wait for the run to end, and give its result.
+
+        Raises:
+            RunCancelled: it was cancelled.
+            BaseException: whatever failed it.
+        """
+        if self._work is None:
+            return outcome_of(self._host, self.id)
+        return await asyncio.shield(self._work)
+
+    async def cancel(self) -> None:
+        """Cancel the run and its calls, and wait until their ``finally`` blocks have run."""
+        if self._driver is None or self._work is None:
+            return
+        self._driver.cancel("handle.cancel()")
+        await asyncio.wait((self._work,))
+        if not self._work.cancelled():
+            self._work.exception()  # seen here, so that asyncio does not warn of an error that nobody looked at
+
+
+@overload
+def run(
+    task: Task[..., Coroutine[Any, Any, T]],
+    *args: Any,
+    key: str | None = ...,
+    store: StoreLike = ...,
+    strict: bool = ...,
+    **kwargs: Any,
+) -> T: ...
+@overload
+def run(
+    task: Task[..., T], *args: Any, key: str | None = ..., store: StoreLike = ..., strict: bool = ..., **kwargs: Any
+) -> T: ...
+def run(
+    task: Task[..., Any],
+    *args: Any,
+    key: str | None = None,
+    store: StoreLike = None,
+    strict: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Run a task so that it survives, and give its result.
+
+    Args:
+        task: what to run, decorated with `regrow.task`.
+        args: its arguments; they are recorded.
+        key: names the run. The same key is the same run: finished, its result is returned (or its failure raised);
+            interrupted, it is resumed.
+        store: where to keep the run; ``.regrow/`` in the working directory unless ``REGROW_HOME`` says otherwise.
+        strict: raise `regrow.Divergence` where the code no longer fits a journal that is resumed, before any effect.
+        kwargs: further arguments of the task.
+
+    Raises:
+        UsageError: this cannot be run, or not from here.
+        KeyConflict: the key belongs to a run of another task or with other inputs.
+        RunHeld: another live process drives this very run.
+        RunCancelled: the run was cancelled.
+        BaseException: whatever failed the run, as the task raised it.
+    """
+    if current_branch() is not None:
+        raise UsageError("regrow.run was called inside a run; there a task is called like a function: `await task(…)`")
+    if _loop_is_running():
+        if "ipykernel" in sys.modules:
+            return _in_own_thread(lambda: run(task, *args, key=key, store=store, strict=strict, **kwargs))
+        raise UsageError("regrow.run would block the event loop that runs here; use `handle = await regrow.start(…)`")
+    host = host_of(store)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict)
+    if isinstance(opened, RunRow):
+        return outcome_of(host, opened.id)
+    return drive(host, opened, task, args, kwargs)
+
+
+async def start(
+    task: Task[..., Any],
+    *args: Any,
+    key: str | None = None,
+    store: StoreLike = None,
+    strict: bool = False,
+    **kwargs: Any,
+) -> Handle:
+    """Start a run on the event loop that runs here, and give a handle to it. The arguments are those of `run`.
+
+    Raises:
+        UsageError: this cannot be run, or not from here.
+        KeyConflict: the key belongs to a run of another task or with other inputs.
+        RunHeld: another live process drives this very run.
+    """
+    if current_branch() is not None:
+        raise UsageError("regrow.start was called inside a run; there a task is called like a function: `await task(…)`")
+    host = host_of(store)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict)
+    if isinstance(opened, RunRow):
+        return Handle(host, opened.id, None, None)
+    loop = asyncio.get_running_loop()
+    drive_on(loop)
+    work = asyncio.Task(_drive_async(host, opened, task, args, kwargs), loop=loop)
+    return Handle(host, opened.run, opened, work)
+
+
+# -- the parts, which the command line uses too -------------------------------------------------------------------------
+
+
+def open_run(
+    host: Host,
+    task: Task[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    key: str | None = None,
+    strict: bool = False,
+    observers: tuple[Observer, ...] = (),
+) -> Driver | RunRow:
+    """Create a run, or find the one that has this key.
+
+    Returns:
+        A driver that is ready to go on with it; or, if it has ended already, its row.
+
+    Raises:
+        UsageError: this cannot be run.
+        NotStorable: an argument has no durable form.
+        KeyConflict: the key belongs to a run of another task or with other inputs.
+        RunHeld: another live process drives it.
+    """
+    if not isinstance(task, Task):
+        what = "a step; decorate it with @regrow.task" if isinstance(task, Recorded) else "not decorated with @regrow.task"
+        raise UsageError(f"a run is a run of a task, and {getattr(task, '__name__', task)!r} is {what}")
+    if key is not None and not (isinstance(key, str) and key):
+        raise UsageError(f"key= is a name for the run, and must be text that is not empty; it is {key!r}")
+    callee = task.callee
+    inputs = digest_inputs(callee.inputs(args, kwargs), allow_opaque=False, where=callee.name)
+    kept = host.vault.keep((args, kwargs), callee.name)
+    now = time.time()
+    fresh = new_run_id(now, key=key)
+    row = host.store.create(NewRun(fresh, task.ref, now, key))
+    if row.id != fresh:
+        _check_same(host, row, task, inputs.digest)
+        if row.outcome is not None:
+            return row
+    created = RunCreated(row.id, task.ref, _source(callee.function), kept.value, inputs.digest, key, row.project)
+    return host.take_up(row.id, created=created, created_blobs=kept.blobs, strict=strict, observers=observers)
+
+
+def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Execute a run that was taken up, to its end, in this thread."""
+    if task.callee.mode == "sync":
+        return _drive_sync(host, driver, task, args, kwargs)
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        drive_on(loop)
+        work = asyncio.Task(_drive_async(host, driver, task, args, kwargs), loop=loop)
+        with _terminated_gently(driver):
+            try:
+                return await asyncio.shield(work)
+            except asyncio.CancelledError:
+                driver.let_go()  # Ctrl-C; the run's own cancellation ends in RunCancelled
+                await asyncio.wait((work,))
+                raise
+
+    with asyncio.Runner() as runner, _said_how_to_resume(driver):
+        return runner.run(main())
+
+
+def outcome_of(host: Host, run: str) -> Any:
+    """Give the result of a run that has ended, or raise what ended it.
+
+    Raises:
+        RunCancelled: it was cancelled.
+        UnknownRun: it has not ended, or does not exist.
+    """
+    state = fold(unseal_all(run, host.store.read(run)))
+    ended = state.ended
+    if ended is None:
+        raise UnknownRun(run, f"run {run} has not ended")
+    if ended.outcome == "cancelled":
+        raise RunCancelled(run, f"run {run} was {ended.reason or 'cancelled'}")
+    if ended.error is not None:
+        raise rebuild(ended.error)
+    return host.vault.load(_root_value(run, state))
+
+
+def _root_value(run: str, state: RunState) -> Any:
+    for call in state.children(""):
+        if isinstance(call.outcome, CallSucceeded):
+            return call.outcome.value
+    raise UnknownRun(run, f"run {run} has no recorded result")
+
+
+async def _drive_async(
+    host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    branch = driver.root_branch()
+    site = branch.place(task.name)
+    loop = asyncio.get_running_loop()
+    # Not `loop.create_task`: this strand is the driver's own, and must not count as a branch of anybody's.
+    work = asyncio.Task(driver.call_async(task.callee, branch, site, args, kwargs), loop=loop)
+    driver.interrupt = lambda: _cancel_on(loop, work)
+    error: BaseException | None = None
+    result = None
+    while not work.done():
+        try:
+            await asyncio.wait((work,))
+        except asyncio.CancelledError:
+            driver.let_go()
+    if work.cancelled():
+        error = asyncio.CancelledError()
+    elif (error := work.exception()) is None:
+        result = work.result()
+    told = conclude(host, driver, site[0], error)
+    if told is not None:
+        raise told
+    return result
+
+
+def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    install()
+    branch = driver.root_branch()
+    site = branch.place(task.name)
+    error: BaseException | None = None
+    result = None
+    with _said_how_to_resume(driver), _terminated_gently(driver):
+        try:
+            with standing_at(branch):
+                result = driver.call_sync(task.callee, branch, site, args, kwargs)
+        except BaseException as raised:  # noqa: BLE001 - what it means is decided below
+            error = raised
+            if isinstance(raised, KeyboardInterrupt | SystemExit):
+                driver.let_go()
+        told = conclude(host, driver, site[0], error)
+        if told is not None:
+            raise told
+        return result
+
+
+def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) -> None:
+    stored = host.store.read(row.id)
+    created = fold(unseal_all(row.id, stored)).created
+    if row.task != task.ref:
+        raise KeyConflict(row.id, f"key {row.key!r} belongs to run {row.id} of {row.task}, not of {task.ref}; use another key")
+    if created is not None and created.digest != digest:
+        raise KeyConflict(
+            row.id, f"key {row.key!r} belongs to run {row.id} of {row.task} with other inputs; use another key"
+        )
+
+
+def _source(function: Any) -> str:
+    """Give the file that a task is written in, so that the command line can find it again; empty for a notebook's."""
+    try:
+        file = inspect.getsourcefile(function)
+    except TypeError:
+        return ""
+    return str(Path(file).absolute()) if file and Path(file).exists() else ""
+
+
+def _loop_is_running() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_own_thread(function: Callable[[], T]) -> T:
+    """Run in a thread without a loop: a notebook's own loop always runs, and a cell is expected to block."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001 - raised again in the notebook's thread
+            errors.append(error)
+
+    thread = threading.Thread(target=body, name="regrow-run")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _cancel_on(loop: asyncio.AbstractEventLoop, work: asyncio.Task[Any]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(work.cancel)
+
+
+@contextmanager
+def _terminated_gently(driver: Driver) -> Iterator[None]:
+    """Take SIGTERM as a request to stop: ``finally`` blocks run, the state is recorded, and the exit code is 143."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = False
+
+    def terminate(_number: int, _frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        driver.let_go()
+        if not _loop_is_running():
+            raise SystemExit(128 + signal.SIGTERM)
+
+    former = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if asked:
+            raise SystemExit(128 + signal.SIGTERM) from None
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+@contextmanager
+def _said_how_to_resume(driver: Driver) -> Iterator[None]:
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        if driver.log.state.ended is None:
+            sys.stderr.write(f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}\n")
+        raise
+
