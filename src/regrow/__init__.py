@@ -7,11 +7,12 @@ crash or a failure never repeats what was done. See the README for a first agent
 from regrow._version import __version__
 from regrow.authoring.context import Current, current, now, sleep
 from regrow.authoring.mapping import map  # noqa: A004 - users write regrow.map
-from regrow.authoring.run import Handle, run, start
 from regrow.authoring.recorded import storable
+from regrow.authoring.run import Handle, run, start
 from regrow.authoring.step import Step, step
 from regrow.authoring.task import Environment, Task, task
-from regrow.engine.driver import DidNotHappen, Happened, Tally
+from regrow.engine.calls import DidNotHappen, Happened
+from regrow.engine.driver import Tally
 from regrow.errors import (
     Corrupted,
     Divergence,

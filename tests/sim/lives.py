@@ -94,5 +94,5 @@ def outcome(function: Callable[[], Any]) -> Any:
         return function()
     except Crash:
         raise
-    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - an error is an outcome like any other
+    except (Exception, asyncio.CancelledError) as error:
         return (type(error), error.args)

@@ -14,7 +14,9 @@ import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.testing import Crash, CrashingStore
 
-SEEDS = range(int(os.environ["REGROW_SEED"]), int(os.environ["REGROW_SEED"]) + 1) if "REGROW_SEED" in os.environ else None
+SEEDS = (
+    range(int(os.environ["REGROW_SEED"]), int(os.environ["REGROW_SEED"]) + 1) if "REGROW_SEED" in os.environ else None
+)
 
 
 class World:

@@ -41,7 +41,9 @@ async def agent() -> list[int]:
     return await code[0]()
 
 
-def crash_then_edit(before: Body, after: Body, *, survive: int = 6, strict: bool = False) -> tuple[list[int], list[str]]:
+def crash_then_edit(
+    before: Body, after: Body, *, survive: int = 6, strict: bool = False
+) -> tuple[list[int], list[str]]:
     """Die after three recorded steps under the one code, and resume under the other."""
     store = CrashingStore()
     store.die_after(survive)

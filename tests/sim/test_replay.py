@@ -364,7 +364,9 @@ def test_a_stream_that_its_reader_leaves_early_is_left_early_again() -> None:
     survives_every_crash(reader, expected=3, once_each=False)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # a dying process's threads do raise
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)  # a dying process's threads do raise
 def test_threads_have_branches_of_their_own() -> None:
     def work(start: int) -> int:
         return multiply(start, 2) + multiply(start, 3)

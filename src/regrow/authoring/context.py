@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import msgspec
 
 from regrow.codec import rebuild
+from regrow.engine import timers
 from regrow.engine.branches import Branch, current_branch
-from regrow.engine.callee import Callee
+from regrow.engine.callee import Callee, Invocation
+from regrow.engine.calls import call_sync
 from regrow.errors import NotInRun
 from regrow.values.durations import Duration, seconds
 from regrow.values.options import Options
@@ -62,7 +64,7 @@ async def sleep(duration: Duration) -> None:
     """
     branch = _branch("regrow.sleep()")
     span = seconds(duration, what="regrow.sleep")
-    await branch.scope.driver.sleep(_SLEEP, branch, branch.place("sleep"), span)
+    await timers.sleep(Invocation(_SLEEP, branch, (span,), {}))
 
 
 def now() -> datetime:
@@ -72,8 +74,7 @@ def now() -> datetime:
         NotInRun: the code is not inside a run; there `datetime.now` is what you want.
     """
     branch = _branch("regrow.now()")
-    told = branch.scope.driver.call_sync(_NOW, branch, branch.place("now"), (), {})
-    return datetime.fromtimestamp(told, UTC)
+    return datetime.fromtimestamp(call_sync(Invocation(_NOW, branch, (), {})), UTC)
 
 
 def _branch(what: str) -> Branch:

@@ -11,7 +11,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 from regrow.codec import module_alias, registry
 from regrow.engine.branches import current_branch
-from regrow.engine.callee import Callee, Mode
+from regrow.engine.callee import Callee, Invocation, Mode
+from regrow.engine.calls import call_async, call_sync
 from regrow.engine.streams import stream
 from regrow.errors import UsageError
 from regrow.journal.records import CallKind
@@ -20,6 +21,9 @@ from regrow.values.options import Options, merge
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+_CARRY_OUT: dict[Mode, Callable[[Invocation], Any]] = {"async": call_async, "sync": call_sync, "stream": stream}
 
 
 class Recorded(Generic[P, R]):
@@ -64,16 +68,8 @@ class Recorded(Generic[P, R]):
         callee = self._callee
         if branch is None:
             return self.__wrapped__(*args, **kwargs)
-        site = branch.place(callee.name)
-        driver = branch.scope.driver
-        result: Any
-        if callee.mode == "async":
-            result = driver.call_async(callee, branch, site, args, kwargs)
-        elif callee.mode == "sync":
-            result = driver.call_sync(callee, branch, site, args, kwargs)
-        else:
-            result = stream(driver, callee, branch, site, args, kwargs)
-        return result  # type: ignore[no-any-return]
+        carry_out = _CARRY_OUT[callee.mode]
+        return carry_out(Invocation(callee, branch, args, kwargs))  # type: ignore[no-any-return]
 
     @overload
     def aio(self: Recorded[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, T]: ...
@@ -86,7 +82,7 @@ class Recorded(Generic[P, R]):
             raise UsageError(f"{callee.name} is a stream: iterate it with `async for`")
         branch = current_branch()
         if branch is not None:
-            return branch.scope.driver.call_async(callee, branch, branch.place(callee.name), args, kwargs)
+            return call_async(Invocation(callee, branch, args, kwargs))
         if callee.mode == "async":
             return self.__wrapped__(*args, **kwargs)  # type: ignore[return-value]
         return asyncio.to_thread(self.__wrapped__, *args, **kwargs)
@@ -134,7 +130,9 @@ def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[st
     if not name.isidentifier() and not options.name:
         raise UsageError(f"{owner}: it has no name of its own to be recorded under; give it one with name=…")
     if inspect.isgeneratorfunction(function):
-        raise UsageError(f"{owner}: a synchronous generator cannot be recorded; make it an async generator, or return a list")
+        raise UsageError(
+            f"{owner}: a synchronous generator cannot be recorded; make it an async generator, or return a list"
+        )
     mode: Mode = "async" if inspect.iscoroutinefunction(function) else "sync"
     if inspect.isasyncgenfunction(function):
         mode = "stream"

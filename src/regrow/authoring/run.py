@@ -18,6 +18,8 @@ from regrow.authoring.recorded import Recorded
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
 from regrow.engine.branches import current_branch, drive_on, install, standing_at
+from regrow.engine.callee import Invocation
+from regrow.engine.calls import call_async, call_sync
 from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver, Observer, Tally
 from regrow.engine.host import Host
@@ -140,7 +142,9 @@ async def start(
         RunHeld: another live process drives this very run.
     """
     if current_branch() is not None:
-        raise UsageError("regrow.start was called inside a run; there a task is called like a function: `await task(…)`")
+        raise UsageError(
+            "regrow.start was called inside a run; there a task is called like a function: `await task(…)`"
+        )
     host = host_of(store)
     opened = open_run(host, task, args, kwargs, key=key, strict=strict)
     if isinstance(opened, RunRow):
@@ -176,7 +180,9 @@ def open_run(
         RunHeld: another live process drives it.
     """
     if not isinstance(task, Task):
-        what = "a step; decorate it with @regrow.task" if isinstance(task, Recorded) else "not decorated with @regrow.task"
+        what = (
+            "a step; decorate it with @regrow.task" if isinstance(task, Recorded) else "not decorated with @regrow.task"
+        )
         raise UsageError(f"a run is a run of a task, and {getattr(task, '__name__', task)!r} is {what}")
     if key is not None and not (isinstance(key, str) and key):
         raise UsageError(f"key= is a name for the run, and must be text that is not empty; it is {key!r}")
@@ -211,8 +217,13 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
                 await asyncio.wait((work,))
                 raise
 
-    with asyncio.Runner() as runner, _said_how_to_resume(driver):
-        return runner.run(main())
+    with _said_how_to_resume(driver), asyncio.Runner() as runner:
+        try:
+            return runner.run(main())
+        except (KeyboardInterrupt, SystemExit):
+            # Raised by the code itself, these end the loop on the spot; what the runner cancels now is not given up on.
+            driver.let_go()
+            raise
 
 
 def outcome_of(host: Host, run: str) -> Any:
@@ -243,11 +254,10 @@ def _root_value(run: str, state: RunState) -> Any:
 async def _drive_async(
     host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    branch = driver.root_branch()
-    site = branch.place(task.name)
+    invocation = Invocation(task.callee, driver.root_branch(), args, kwargs)
     loop = asyncio.get_running_loop()
     # Not `loop.create_task`: this strand is the driver's own, and must not count as a branch of anybody's.
-    work = asyncio.Task(driver.call_async(task.callee, branch, site, args, kwargs), loop=loop)
+    work = asyncio.Task(call_async(invocation), loop=loop)
     driver.interrupt = lambda: _cancel_on(loop, work)
     error: BaseException | None = None
     result = None
@@ -260,7 +270,7 @@ async def _drive_async(
         error = asyncio.CancelledError()
     elif (error := work.exception()) is None:
         result = work.result()
-    told = conclude(host, driver, site[0], error)
+    told = conclude(host, driver, invocation.path, error)
     if told is not None:
         raise told
     return result
@@ -268,19 +278,18 @@ async def _drive_async(
 
 def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     install()
-    branch = driver.root_branch()
-    site = branch.place(task.name)
+    invocation = Invocation(task.callee, driver.root_branch(), args, kwargs)
     error: BaseException | None = None
     result = None
     with _said_how_to_resume(driver), _terminated_gently(driver):
         try:
-            with standing_at(branch):
-                result = driver.call_sync(task.callee, branch, site, args, kwargs)
+            with standing_at(invocation.branch):
+                result = call_sync(invocation)
         except BaseException as raised:  # noqa: BLE001 - what it means is decided below
             error = raised
             if isinstance(raised, KeyboardInterrupt | SystemExit):
                 driver.let_go()
-        told = conclude(host, driver, site[0], error)
+        told = conclude(host, driver, invocation.path, error)
         if told is not None:
             raise told
         return result
@@ -290,7 +299,9 @@ def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) ->
     stored = host.store.read(row.id)
     created = fold(unseal_all(row.id, stored)).created
     if row.task != task.ref:
-        raise KeyConflict(row.id, f"key {row.key!r} belongs to run {row.id} of {row.task}, not of {task.ref}; use another key")
+        raise KeyConflict(
+            row.id, f"key {row.key!r} belongs to run {row.id} of {row.task}, not of {task.ref}; use another key"
+        )
     if created is not None and created.digest != digest:
         raise KeyConflict(
             row.id, f"key {row.key!r} belongs to run {row.id} of {row.task} with other inputs; use another key"
@@ -372,4 +383,3 @@ def _said_how_to_resume(driver: Driver) -> Iterator[None]:
         if driver.log.state.ended is None:
             sys.stderr.write(f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}\n")
         raise
-

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from regrow.engine.branches import Branch
 from regrow.errors import UsageError
 from regrow.journal.records import CallKind
 from regrow.values.options import Options, unknown
@@ -25,7 +26,19 @@ class Callee:
         reconciler: the function that knows what became of a once-only call, if there is one.
     """
 
-    __slots__ = ("_defaults", "_names", "_plain", "_required", "function", "kind", "mode", "name", "options", "reconciler", "signature")
+    __slots__ = (
+        "_defaults",
+        "_names",
+        "_plain",
+        "_required",
+        "function",
+        "kind",
+        "mode",
+        "name",
+        "options",
+        "reconciler",
+        "signature",
+    )
 
     def __init__(self, function: Callable[..., Any], kind: CallKind, mode: Mode, options: Options, name: str) -> None:
         """Read the function's signature once; calls are many."""
@@ -66,15 +79,44 @@ class Callee:
                 return dict(zip(names, args, strict=True))
             found = {**self._defaults, **dict(zip(names, args, strict=False)), **kwargs}
             given = len(args) + len(kwargs)
-            if len(found) == len(names) and given >= self._required and not any(name in kwargs for name in names[: len(args)]):
+            if (
+                len(found) == len(names)
+                and given >= self._required
+                and not any(name in kwargs for name in names[: len(args)])
+            ):
                 return found
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as problem:
-            raise UsageError(f"{self.name}{self.signature} cannot be called so: {self._explain(kwargs, problem)}") from None
+            raise UsageError(
+                f"{self.name}{self.signature} cannot be called so: {self._explain(kwargs, problem)}"
+            ) from None
         bound.apply_defaults()
         return dict(bound.arguments)
 
     def _explain(self, kwargs: Mapping[str, Any], problem: TypeError) -> str:
         strange = [name for name in kwargs if name not in self._names]
         return unknown("argument", strange[0], self._names) if strange else str(problem)
+
+
+class Invocation:
+    """A call as the code makes it, before anything is known of it.
+
+    Attributes:
+        callee: what is called.
+        branch: which strand calls.
+        path: the place that the branch gave the call when it was made.
+        position: the how-manieth call of the branch it is.
+        args: as the caller wrote them.
+        kwargs: likewise.
+    """
+
+    __slots__ = ("args", "branch", "callee", "kwargs", "path", "position")
+
+    def __init__(self, callee: Callee, branch: Branch, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Take the next place in a branch."""
+        self.callee = callee
+        self.branch = branch
+        self.path, self.position = branch.place(callee.name)
+        self.args = args
+        self.kwargs = kwargs

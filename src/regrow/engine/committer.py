@@ -91,6 +91,7 @@ class Committer:
         self._under_way = False
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._lost: dict[tuple[str, int], RegrowError] = {}
 
     def hand_in(self, entry: Entry) -> None:
         """Queue an entry that nobody waits for. It is durable no later than the next one that somebody waits for."""
@@ -110,6 +111,9 @@ class Committer:
             LeaseLost: the run is another driver's by now.
             StoreUnavailable: the store did not acknowledge it.
         """
+        if self._lost and (entry.run, entry.epoch) in self._lost:
+            # An entry that nobody waited for did not go in; what follows it would hang in the air.
+            raise self._lost[entry.run, entry.epoch]
         if self.busy <= 1 and not self._under_way:
             self._commit_in_place(entry)
             return None
@@ -184,31 +188,32 @@ class Committer:
         try:
             fenced = self._store.append([entry for entry, _ in batch])
         except RegrowError as problem:
-            _settle(batch, frozenset(), problem)
+            self._settle(batch, frozenset(), problem)
             raise
         except BaseException as surprise:
-            problem = StoreUnavailable(f"appending to {self._store.place} ended in {surprise!r}")
-            _settle(batch, frozenset(), problem)
-            raise problem from surprise
-        _settle(batch, fenced, None)
+            failed = StoreUnavailable(f"appending to {self._store.place} ended in {surprise!r}")
+            self._settle(batch, frozenset(), failed)
+            raise failed from surprise
+        self._settle(batch, fenced, None)
         return fenced
 
-
-def _settle(batch: Sequence[_Waiting], fenced: frozenset[str], problem: RegrowError | None) -> None:
-    """Tell everybody who waits for a batch. A loop is woken once for all of its own, since waking costs a system call."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_OnLoop, RegrowError | None]]] = {}
-    for entry, waiter in batch:
-        found = problem or (_lost(entry) if entry.run in fenced else None)
-        if isinstance(waiter, _InThread):
-            waiter.settle(found)
-        elif waiter is not None:
-            by_loop.setdefault(waiter.get_loop(), []).append((waiter, found))
-    for loop, settled in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_settle_on_loop, settled)
-        except RuntimeError:
-            if not loop.is_closed():  # with a closed loop, whoever waited is gone
-                raise
+    def _settle(self, batch: Sequence[_Waiting], fenced: frozenset[str], problem: RegrowError | None) -> None:
+        """Tell everybody who waits for a batch. A loop is woken once for all of its own: waking costs a system call."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_OnLoop, RegrowError | None]]] = {}
+        for entry, ticket in batch:
+            found = problem or (_lost(entry) if entry.run in fenced else None)
+            if isinstance(ticket, _InThread):
+                ticket.settle(found)
+            elif ticket is not None:
+                by_loop.setdefault(ticket.get_loop(), []).append((ticket, found))
+            elif found is not None:
+                self._lost[entry.run, entry.epoch] = found
+        for loop, settled in by_loop.items():
+            try:
+                loop.call_soon_threadsafe(_settle_on_loop, settled)
+            except RuntimeError:
+                if not loop.is_closed():  # with a closed loop, whoever waited is gone
+                    raise
 
 
 def _settle_on_loop(settled: list[tuple[_OnLoop, RegrowError | None]]) -> None:

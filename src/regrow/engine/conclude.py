@@ -30,13 +30,14 @@ def conclude(host: Host, driver: Driver, root: str, error: BaseException | None)
 
 
 def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
-    halted = driver.halted
+    halted, interrupted = driver.halted, driver.closing
+    driver.closing = True  # strands that the code has left behind may run on, but no longer as part of this run
     if halted is not None:
         if isinstance(halted, OutcomeUnknown | Divergence):
             # Somebody must act before this run can go on, and they look for it among the failed.
-            driver.hand_in_last(RunEnded("failed", capture(halted)))
+            driver.hand_in(RunEnded("failed", capture(halted)), at_last=True)
         return halted
-    if driver.closing:
+    if interrupted:
         driver.hand_in(DriverClosed(type(error).__name__ if error is not None else "let go"))
         return error or asyncio.CancelledError()
     if error is None:
@@ -45,9 +46,8 @@ def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseEx
     if driver.cancelled_by is not None and isinstance(error, asyncio.CancelledError):
         driver.hand_in(RunEnded("cancelled", again=(root,), reason=f"cancelled by {driver.cancelled_by}"))
         return RunCancelled(driver.run, f"run {driver.run} was cancelled by {driver.cancelled_by}")
-    if isinstance(error, Exception) or (isinstance(error, asyncio.CancelledError)):
+    if isinstance(error, Exception | asyncio.CancelledError):
         driver.hand_in(RunEnded("failed", capture(error), again=(root,)))
         return error
     driver.hand_in(DriverClosed(type(error).__name__))
     return error
-

@@ -131,7 +131,11 @@ def deadline(options: Options, first_begun: float) -> float | None:
     return options.deadline if options.deadline_is_moment else first_begun + options.deadline
 
 
-def allowance(options: Options, first_begun: float, now: float) -> tuple[float, Literal["timeout", "deadline"]] | None:
+Allowance = tuple[float, Literal["timeout", "deadline"]]
+"""How many seconds, and of which kind of bound."""
+
+
+def allowance(options: Options, first_begun: float, now: float) -> Allowance | None:
     """Give the seconds that an attempt beginning now may take, and which of the two bounds that is."""
     due = deadline(options, first_begun)
     left = None if due is None else max(0.0, due - now)

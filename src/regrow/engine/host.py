@@ -13,7 +13,6 @@ import time
 from typing import TYPE_CHECKING
 
 from regrow._version import __version__
-from regrow.values.secret import redact
 from regrow.engine.branches import here
 from regrow.engine.committer import Committer
 from regrow.engine.driver import Driver, Observer
@@ -23,6 +22,7 @@ from regrow.engine.vault import Vault
 from regrow.errors import LeaseLost, StoreError
 from regrow.journal.records import DriverOpened, RunCreated, RunRetried
 from regrow.journal.store import LEASE_SECONDS, LogLine, Store
+from regrow.values.secret import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +115,8 @@ class Host:
         try:
             self.committer.flush()
             self._flush_logs()
-            self.store.release(driver.run, driver.log.epoch)
+            if driver.log.state.ended is None:  # otherwise the record of the end has ended the lease as well
+                self.store.release(driver.run, driver.log.epoch)
         except StoreError:
             if driver.halted is None:
                 raise

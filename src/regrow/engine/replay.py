@@ -8,8 +8,6 @@ moved. If there is none, code and journal have parted, and that is said before a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 
 from regrow.engine.state import CallState, RunState
@@ -31,101 +29,109 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Replay:
-    """The part of a run's journal that was there when its driver began, and how far the code has come in it."""
+    """How far the code has come in what was recorded before it began to run now."""
 
     def __init__(self, state: RunState) -> None:
-        """Set out from what is known when the run is taken up."""
+        """Match against the calls in `state`."""
         self._state = state
-        self._upto = state.seq
-        self._claimed: set[str] = set()
-        self._by_inputs: dict[tuple[str, str, bytes], list[str]] | None = None
-        self._by_position: dict[tuple[str, int], str] | None = None
+        self._grounds: dict[str, _Ground] = {}
 
-    def match(self, path: str, position: int, digest: bytes) -> Match:
+    def match(self, scope: str, path: str, position: int, digest: bytes) -> Match:
         """Find what is recorded of a call, and claim it.
 
         Args:
+            scope: path of the call in which this one is made.
             path: where the call stands in the code as it runs now.
             position: the how-manieth call of its branch it is.
-            digest: of its inputs; empty where inputs do not matter.
+            digest: of its inputs.
         """
-        known = self._state.calls.get(path)
-        if known is None and not self._upto:
-            self._claimed.add(path)
+        ground = self._grounds.get(scope)
+        if ground is None:
+            # Whatever the scope holds when its code makes its first call was recorded by an earlier life or attempt.
+            ground = self._grounds[scope] = _Ground(self._state.children(scope))
+        if not ground.recorded:
             return Match(path)
-        if known is not None and path not in self._claimed and known.call.digest == digest:
-            self._claimed.add(path)
+        known = ground.recorded.get(path)
+        if known is not None and known.call.digest == digest and ground.claim(path):
             return Match(path, known)
-        moved = self._unclaimed(path, digest)
+        moved = ground.unclaimed_with(path, digest)
         if moved is not None:
-            self._claimed.add(moved)
-            return Match(moved, self._state.calls[moved])
-        free = path
-        edition = 1
-        while free in self._state.calls or free in self._claimed:
+            ground.claim(moved.call.path)
+            return Match(moved.call.path, moved)
+        free, edition = path, 1
+        while free in self._state.calls or not ground.claim(free):
             edition += 1
             free = f"{path}!{edition}"
-        self._claimed.add(free)
-        if known is not None and known.seq <= self._upto:
-            return Match(free, parted="it was recorded with other inputs, and no unclaimed call of this branch has these")
-        other = self._recorded_at(path, position)
-        if other is not None:
-            return Match(free, parted=f"the journal has {other} in its place")
-        return Match(free)
+        if known is not None:
+            reason = "it was recorded with other inputs, and no unclaimed call of this branch has these"
+            return Match(free, parted=reason)
+        other = ground.unclaimed_at(path, position)
+        return Match(free, parted=None if other is None else f"the journal has {other} in its place")
 
     def forget(self, scope: str) -> None:
-        """Let a new attempt claim again what the last one of the same call had claimed."""
-        prefix = scope + "/"
-        self._claimed = {path for path in self._claimed if not path.startswith(prefix)}
-        self._upto = self._state.seq
-        self._by_inputs = None
-        self._by_position = None
+        """Let a new attempt at a call match anew everything that earlier ones had recorded inside of it."""
+        inside = scope + "/"
+        for known in [known for known in self._grounds if known == scope or known.startswith(inside)]:
+            del self._grounds[known]
 
     def passed_over(self, scope: str) -> list[str]:
         """Give the recorded calls of a scope that its code, having run to its end, has not made any more.
 
         Those recorded after a failure that was taken back are left out: without it the code may well have gone elsewhere.
         """
-        if not self._upto:
-            return []
-        detour = self._state.detour
-        bound = self._upto if detour is None else min(detour, self._upto)
+        ground = self._grounds.pop(scope, None)
+        return [] if ground is None else ground.passed_over(self._state.detour)
+
+
+class _Ground:
+    """What was recorded inside one scope before its code began to run now, and which of it the code has claimed."""
+
+    __slots__ = ("_by_inputs", "_by_position", "_claimed", "recorded")
+
+    def __init__(self, recorded: list[CallState]) -> None:
+        self.recorded = {known.call.path: known for known in recorded}
+        self._claimed: set[str] = set()
+        self._by_inputs: dict[tuple[str, str, bytes], list[CallState]] | None = None
+        self._by_position: dict[tuple[str, int], str] | None = None
+
+    def claim(self, path: str) -> bool:
+        """Claim a path, unless it is taken already."""
+        if path in self._claimed:
+            return False
+        self._claimed.add(path)
+        return True
+
+    def unclaimed_with(self, path: str, digest: bytes) -> CallState | None:
+        """Give the first unclaimed call of a path's branch that has its name and these inputs."""
+        if self._by_inputs is None:  # only edited code comes here
+            self._by_inputs = {}
+            for known in self.recorded.values():
+                key = (*_branch_and_name(known.call.path), known.call.digest)
+                self._by_inputs.setdefault(key, []).append(known)
+        candidates = self._by_inputs.get((*_branch_and_name(path), digest), ())
+        return next((known for known in candidates if known.call.path not in self._claimed), None)
+
+    def unclaimed_at(self, path: str, position: int) -> str | None:
+        """Give the unclaimed call that was recorded at this position of a path's branch, whatever its name."""
+        if self._by_position is None:
+            self._by_position = {
+                (_branch_and_name(known.call.path)[0], known.call.position): known.call.path
+                for known in self.recorded.values()
+            }
+        other = self._by_position.get((_branch_and_name(path)[0], position))
+        return None if other in self._claimed else other
+
+    def passed_over(self, detour: int | None) -> list[str]:
         return [
-            known.call.path
-            for known in self._state.children(scope)
-            if known.seq <= bound
-            and known.call.path not in self._claimed
+            path
+            for path, known in self.recorded.items()
+            if path not in self._claimed
+            and (detour is None or known.seq <= detour)
             and not isinstance(known.outcome, CallCancelled)
         ]
 
-    def _unclaimed(self, path: str, digest: bytes) -> str | None:
-        if not self._upto:
-            return None
-        if self._by_inputs is None:
-            self._by_inputs = {}
-            for call in self._recorded():
-                self._by_inputs.setdefault((*_name_in_branch(call.call.path), call.call.digest), []).append(call.call.path)
-        for candidate in self._by_inputs.get((*_name_in_branch(path), digest), ()):
-            if candidate not in self._claimed and candidate in self._state.calls:
-                return candidate
-        return None
 
-    def _recorded_at(self, path: str, position: int) -> str | None:
-        """Give the unclaimed call that the journal has at this position of the branch, under another name."""
-        if not self._upto:
-            return None
-        if self._by_position is None:
-            self._by_position = {
-                (_name_in_branch(call.call.path)[0], call.call.position): call.call.path for call in self._recorded()
-            }
-        other = self._by_position.get((_name_in_branch(path)[0], position))
-        return None if other is None or other in self._claimed or other not in self._state.calls else other
-
-    def _recorded(self) -> Iterator[CallState]:
-        return (call for call in self._state.calls.values() if call.seq <= self._upto)
-
-
-def _name_in_branch(path: str) -> tuple[str, str]:
+def _branch_and_name(path: str) -> tuple[str, str]:
     """Split a path into its branch and the name of the call, without its ordinal."""
     branch, _, last = path.rpartition("/")
     return branch, last.partition("#")[0]

@@ -8,101 +8,94 @@ code has already acted on chunks that do not belong to the new stream, and is to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from regrow.codec import capture
 from regrow.engine import decide
-from regrow.engine.branches import Branch, standing_at
-from regrow.engine.callee import Callee
-from regrow.engine.committer import arrival
-from regrow.engine.driver import Driver
+from regrow.engine.branches import standing_at
+from regrow.engine.callee import Invocation
+from regrow.engine.calls import GRACE_SECONDS
 from regrow.engine.scope import Scope
 from regrow.engine.vault import NOTHING
 from regrow.errors import StreamCut, TimedOut
 from regrow.journal.records import AttemptFailed, Call, CallCancelled, CallFailed, CallSucceeded, ChunkYielded, Value
 
 
-async def stream(
-    driver: Driver,
-    callee: Callee,
-    branch: Branch,
-    site: tuple[str, int],
-    args: tuple[Any, ...],
-    kwargs: Mapping[str, Any],
-) -> AsyncGenerator[Any, None]:
-    """Carry out a call of a streaming step. The arguments are those of `Driver.call_async`."""
-    call, known = driver.meet(callee, site, args, kwargs)
-    decision = decide.on_call(known)
+async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
+    """Carry out a call of a streaming step."""
+    loop = asyncio.get_running_loop()
+    outer = invocation.branch.scope
+    driver = outer.driver
+    options = invocation.callee.options
+    call, known = driver.meet(invocation)
     recorded: list[Value] = list(known.chunks) if known else []
+    decision = decide.on_call(known)
     for chunk in recorded:
         yield driver.vault.load(chunk)
-    if isinstance(decision, decide.Replay):
-        driver.replay(call, decision.outcome)
+    if known is not None and isinstance(decision, decide.Replay):
+        driver.replay(known, decision.outcome)
         return
     if isinstance(decision, decide.AwaitCancellation):
-        await asyncio.sleep(decision.after)
+        # The code left the stream here or was cancelled while it waited for more; edited code that waits gets more.
+        await driver.wait_until(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
     attempt = decision.attempt if isinstance(decision, decide.Execute) else 1
-    first_begun: float | None = None
+    first_begun = driver.now()
     while True:
         started = driver.now()
-        first_begun = first_begun if first_begun is not None else started
-        scope = Scope(driver, call, branch.scope, attempt=attempt)
-        allowed = decide.allowance(callee.options, first_begun, started)
+        scope = Scope(driver, call, outer, attempt=attempt)
+        allowed = decide.allowance(options, first_begun, started)
         try:
-            async with _running(callee, scope, args, kwargs) as body:
-                async for chunk in _chunks(driver, call, body, scope, recorded, allowed):
+            async with _running(invocation, scope) as body:
+                async for chunk in _new_chunks(call, body, scope, recorded, allowed):
                     yield chunk
         except (GeneratorExit, asyncio.CancelledError):
-            driver.note_cancelled(scope, CallCancelled(call, attempt, started))
+            driver.note_given_up(scope, CallCancelled(call, attempt, started))
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
             driver.check()
-            verdict = decide.after_failure(
-                callee.options, call.path, attempt, error, forgiven=0, first_begun=first_begun, now=driver.now()
-            )
             again = decide.blame(error, call.path)
-            if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
-                await arrival(driver.record_on_loop(CallFailed(call, attempt, started, capture(error), again)))
-                raise decide.mark(error, call.path) from error.__cause__
-            await arrival(
-                driver.record_on_loop(AttemptFailed(call, attempt, started, capture(error), verdict.moment, again))
+            verdict = decide.after_failure(
+                options, call.path, attempt, error, forgiven=0, first_begun=first_begun, now=driver.now()
             )
-            driver.forget_inside(call.path)
+            if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
+                driver.tally.executed += 1
+                await driver.durable(driver.record(CallFailed(call, attempt, started, capture(error), again), loop))
+                decide.mark(error, call.path)
+                raise
+            failed = AttemptFailed(call, attempt, started, capture(error), verdict.moment, again)
+            await driver.durable(driver.record(failed, loop))
+            driver.begin_anew(call.path)
             await driver.wait_until(verdict.moment)
             attempt += 1
         else:
             driver.tally.executed += 1
-            await arrival(driver.record_on_loop(CallSucceeded(call, attempt, started, NOTHING, len(recorded))))
+            done = CallSucceeded(call, attempt, started, NOTHING, len(recorded))
+            await driver.durable(driver.record(done, loop))
             return
 
 
 @asynccontextmanager
-async def _running(
-    callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> AsyncIterator[AsyncGenerator[Any, None]]:
+async def _running(invocation: Invocation, scope: Scope) -> AsyncIterator[AsyncGenerator[Any, None]]:
     """Start a body, and end it with its ``finally`` blocks however the stream ends."""
-    body = callee.function(*args, **kwargs)
-    scope.driver.begin(scope)
+    body = invocation.callee.function(*invocation.args, **invocation.kwargs)
+    outer = invocation.branch.scope
+    scope.driver.begin(outer)
     try:
         yield body
     finally:
-        scope.driver.end(scope)
+        scope.driver.end(outer)
         with standing_at(scope.main):
             await body.aclose()
 
 
-async def _chunks(
-    driver: Driver,
-    call: Call,
-    body: AsyncGenerator[Any, None],
-    scope: Scope,
-    recorded: list[Value],
-    allowed: tuple[float, Any] | None,
+async def _new_chunks(
+    call: Call, body: AsyncGenerator[Any, None], scope: Scope, recorded: list[Value], allowed: decide.Allowance | None
 ) -> AsyncIterator[Any]:
     """Give the chunks that have not been handed out yet, each once it is recorded."""
+    driver = scope.driver
     loop = asyncio.get_running_loop()
     due = None if allowed is None else loop.time() + allowed[0]
     index = 0
@@ -124,7 +117,7 @@ async def _chunks(
             if recorded[index] != kept.value:
                 raise StreamCut(call.path, len(recorded))
         else:
-            await arrival(driver.record_on_loop(ChunkYielded(call, index, kept.value), kept.blobs))
+            await driver.durable(driver.record(ChunkYielded(call, index, kept.value), loop, kept.blobs))
             recorded.append(kept.value)
             yield chunk
         index += 1

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from regrow.engine.branches import BranchTask, in_fresh_stack, in_thread, standing_at
+from regrow.engine.branches import BranchTask, here, in_fresh_stack, in_thread
 from regrow.engine.callee import Callee
 from regrow.engine.scope import Scope
 
@@ -25,12 +25,20 @@ class InlineExecutor:
             # An asyncio task of its own: however deep tasks call tasks, no chain of awaits grows over Python's limit.
             loop = asyncio.get_running_loop()
             return await BranchTask(callee.function(*args, **kwargs), branch=scope.main, loop=loop)
-        with standing_at(scope.main):
+        place = here()
+        outer, place.branch = place.branch, scope.main
+        try:
             return await callee.function(*args, **kwargs)
+        finally:
+            place.branch = outer
 
     def run_blocking(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """See `Executor.run_blocking`."""
         if scope.depth % _DEPTH_OF_A_STACK == 0:
             return in_fresh_stack(scope.main, lambda: callee.function(*args, **kwargs))
-        with standing_at(scope.main):
+        place = here()
+        outer, place.branch = place.branch, scope.main
+        try:
             return callee.function(*args, **kwargs)
+        finally:
+            place.branch = outer

@@ -7,11 +7,11 @@ a crash leaves behind is at worst a blob that nobody refers to, which `regrow gc
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -71,30 +71,30 @@ class FileBlobs:
     def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
         digest = hashlib.sha256(data).hexdigest()
-        if not self._touch(digest):
-            with _said_clearly(self._folder), self._arriving() as (file, arrived):
-                file.write(data)
-                self._settle(file, arrived, digest)
+        with _said_clearly(self._folder):
+            if not self._is_here(digest):
+                with self._arriving() as (file, arrived):
+                    file.write(data)
+                    self._settle(file, arrived, digest)
         return digest
 
     def put_file(self, path: Path) -> str:
         """See `BlobStore.put_file`. The digest is of the copy, so a file that changes meanwhile cannot mislead."""
-        with _said_clearly(self._folder), self._arriving() as (file, arrived), path.open("rb") as source:
+        # What is wrong with the user's own file is theirs to see as it is, so it is opened first.
+        with path.open("rb") as source, _said_clearly(self._folder), self._arriving() as (file, arrived):
             hasher = hashlib.sha256()
             while chunk := source.read(_CHUNK):
                 hasher.update(chunk)
                 file.write(chunk)
             digest = hasher.hexdigest()
-            if not self._touch(digest):
+            if not self._is_here(digest):
                 self._settle(file, arrived, digest)
         return digest
 
     def get(self, digest: str) -> bytes:
         """See `BlobStore.get`."""
-        try:
+        with _read_clearly(digest, self._folder):
             data = self._path(digest).read_bytes()
-        except FileNotFoundError:
-            raise Corrupted(f"blob {digest} is missing from {self._folder}") from None
         if hashlib.sha256(data).hexdigest() != digest:
             raise Corrupted(f"blob {digest} in {self._folder} is damaged: its bytes do not match its digest")
         return data
@@ -102,11 +102,8 @@ class FileBlobs:
     def path_of(self, digest: str) -> Path:
         """See `BlobStore.path_of`."""
         path = self._path(digest)
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            raise Corrupted(f"blob {digest} is missing from {self._folder}") from None
+        with _read_clearly(digest, self._folder), path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
             raise Corrupted(f"blob {digest} in {self._folder} is damaged: its bytes do not match its digest")
         return path
@@ -125,17 +122,32 @@ class FileBlobs:
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest[2:]
 
-    def _touch(self, digest: str) -> bool:
-        """Renew the time of a blob that is already here, so that a collection under way leaves it alone."""
+    def _is_here(self, digest: str) -> bool:
+        """Tell whether a blob is here, sound and durable; and renew its time, so that a collection leaves it alone.
+
+        Another process may have renamed it a moment ago and died before its folder was synced, and a damaged one must not
+        stand in for the sound content that is at hand now: that replaces it.
+        """
+        path = self._path(digest)
         try:
-            os.utime(self._path(digest))
+            os.utime(path)
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                    return False
         except FileNotFoundError:
             return False
+        self._sync_folders(path)
         return True
+
+    def _sync_folders(self, path: Path) -> None:
+        _sync_folder(path.parent)
+        _sync_folder(self._folder)  # costs nothing when nothing changed in it
 
     @contextlib.contextmanager
     def _arriving(self) -> Iterator[tuple[BinaryIO, Path]]:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._folder.exists():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(self._folder.parent)
         handle, name = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -149,12 +161,9 @@ class FileBlobs:
         os.fchmod(file.fileno(), 0o400)
         os.fsync(file.fileno())
         target = self._path(digest)
-        new_folder = not target.parent.exists()
         target.parent.mkdir(mode=0o700, exist_ok=True)
         arrived.replace(target)
-        _sync_folder(target.parent)
-        if new_folder:
-            _sync_folder(self._folder)
+        self._sync_folders(target)
 
 
 class MemoryBlobs:
@@ -163,7 +172,7 @@ class MemoryBlobs:
     def __init__(self) -> None:
         """Start empty."""
         self._content: dict[str, bytes] = {}
-        self._files: tempfile.TemporaryDirectory[str] | None = None
+        self._files: Path | None = None
 
     def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
@@ -189,8 +198,10 @@ class MemoryBlobs:
         """See `BlobStore.path_of`."""
         data = self.get(digest)
         if self._files is None:
-            self._files = tempfile.TemporaryDirectory(prefix="regrow-blobs-")
-        path = Path(self._files.name, digest)
+            self._files = Path(tempfile.mkdtemp(prefix="regrow-blobs-"))
+            # Not a TemporaryDirectory: that warns when nobody closes it, and a store in a test is simply dropped.
+            weakref.finalize(self, shutil.rmtree, self._files, ignore_errors=True)
+        path = self._files / digest
         if not path.exists():
             path.write_bytes(data)
             path.chmod(0o400)
@@ -215,13 +226,22 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
+def _read_clearly(digest: str, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise Corrupted(f"blob {digest} is missing from {folder}") from None
+    except OSError as problem:
+        raise StoreUnavailable(f"cannot read blob {digest} in {folder}: {problem.strerror}") from problem
+
+
+@contextlib.contextmanager
 def _said_clearly(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if problem.errno == errno.ENOENT and problem.filename and not str(problem.filename).startswith(str(folder)):
-            raise  # the user's own file is missing: that is theirs to see as it is
-        free = shutil.disk_usage(folder if folder.exists() else folder.parent).free
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        free = shutil.disk_usage(there).free
         raise StoreUnavailable(
             f"cannot write a blob below {folder}: {problem.strerror} ({free / 2**20:.0f} MiB free there)"
         ) from problem

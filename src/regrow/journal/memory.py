@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from regrow.errors import RunHeld, UnknownRun
+from regrow.errors import RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, MemoryBlobs
 from regrow.journal.presence import actor
 from regrow.journal.records import StoredRecord
@@ -86,7 +86,7 @@ class MemoryStore:
     def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
         """See `Store.read`."""
         with self._lock:
-            return self._records.get(run, [])[after:]
+            return [record for record in self._records.get(run, ()) if record.seq > after]
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
         """See `Store.claim`."""
@@ -118,12 +118,22 @@ class MemoryStore:
         """See `Store.append`."""
         with self._lock:
             fenced: set[str] = set()
+            accepted: list[Entry] = []
+            ends: dict[str, int] = {}
             for entry in entries:
                 run = entry.run
-                row = self._rows.get(run)
-                if row is None or row.epoch != entry.epoch:
+                if run not in self._rows or self._rows[run].epoch != entry.epoch:
                     fenced.add(run)
                     continue
+                records = self._records[run]
+                end = ends.get(run) or (records[-1].seq if records else 0)
+                if entry.record.seq <= end:
+                    raise StoreUnavailable(f"{self.place}: run {run} has a record {entry.record.seq} already")
+                ends[run] = entry.record.seq
+                accepted.append(entry)
+            for entry in accepted:
+                run = entry.run
+                row = self._rows[run]
                 self._records[run].append(entry.record)
                 self._blobs_of[run].update(entry.blobs)
                 if entry.outcome is not None:

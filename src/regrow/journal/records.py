@@ -250,6 +250,8 @@ def unseal(run: str, stored: StoredRecord, *, seq: int, previous: bytes) -> Reco
         raise Corrupted(f"run {run}: record {seq} cannot be decoded") from None
     if record.seq != seq or record.previous != previous:
         raise Corrupted(f"run {run}: the chain breaks at record {seq}: it does not follow the record before it")
+    if isinstance(record.event, RunCreated) and record.event.run != run:
+        raise Corrupted(f"run {run}: record {seq} belongs to run {record.event.run}")
     return record
 
 

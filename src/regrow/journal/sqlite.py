@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,11 @@ from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
 FORMAT = 1
 _BUSY_MILLISECONDS = 30_000
 _SQL = dict(
-    re.findall(r"^-- :(\w+)\n(.*?)(?=^-- :|\Z)", Path(__file__).with_name("sqlite.sql").read_text("utf-8"), re.M | re.S)
+    re.findall(
+        r"^-- :(\w+)\n(.*?)(?=^-- :|\Z)",
+        Path(__file__).with_name("sqlite.sql").read_text("utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
 )
 _APPEND, _APPEND_MANY, _NUMBERS = _SQL["append"], _SQL["append_many"], _SQL["numbers"]
 
@@ -196,28 +201,47 @@ class SqliteStore:
         db = apsw.Connection(str(self._file))
         db.set_busy_timeout(_BUSY_MILLISECONDS)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
-            db.execute(f"PRAGMA {pragma}").fetchall()
+            _patiently(lambda pragma=pragma: db.execute(f"PRAGMA {pragma}").fetchall())
         return db
 
     def _prepare_schema(self) -> None:
-        with self._writer:
-            # Two first processes may both come here; the second one waits for the first, then finds the tables.
-            self._writer.execute("PRAGMA user_version=0")
-            if not self._writer.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchall():
-                for _ in self._writer.execute(_SQL["schema"]):
-                    pass
-                self._writer.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-        (found,) = self._writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchone()
-        if int(found) > FORMAT:
+        # Looked at before anything is written: a full disk can still be read, and a newer store is left as it is.
+        if not self._tables():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                if (
+                    not self._tables()
+                ):  # two first processes may both come here; the second one has waited for the first
+                    self._writer.execute(_SQL["schema"]).fetchall()
+                    self._writer.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if not self._writer.get_autocommit():
+                    self._writer.execute("ROLLBACK")
+                raise
+        if "meta" not in self._tables():
+            raise Corrupted(f"{self._file} is a database, but not one of regrow's")
+        found = self._writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchall()
+        if not found or not str(found[0][0]).isdecimal():
+            raise Corrupted(f"{self._file} does not say which format it has")
+        if int(str(found[0][0])) > FORMAT:
             raise UnreadableFormat(
-                f"{self.place} has store format {found}, this regrow reads up to {FORMAT}: use the newer version"
+                f"{self.place} has store format {found[0][0]}, this regrow reads up to {FORMAT}: use the newer version"
             )
+
+    def _tables(self) -> set[str]:
+        return {str(name) for (name,) in self._writer.execute("SELECT name FROM sqlite_schema")}
 
     def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
         with self._reading() as db:
             found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
         return [
-            RunRow(*row[:8], held=bool(row[8]) and not self.presence.is_dead(row[7]), ended=row[9], cancel_requested_by=row[10])
+            RunRow(
+                *row[:8],
+                held=bool(row[8]) and not self.presence.is_dead(row[7]),
+                ended=row[9],
+                cancel_requested_by=row[10],
+            )
             for row in found
         ]
 
@@ -230,29 +254,29 @@ class SqliteStore:
     def _append_many(self, entries: Sequence[Entry]) -> frozenset[str]:
         db, cursor = self._writer, self._append_cursor
         fenced: set[str] = set()
-        numbers: dict[str, int] = {}
+        # By epoch too: what an old lease of this very process left behind may be in one batch with the new one's.
+        numbers: dict[tuple[str, int], int | None] = {}
         rows = []
         db.execute("BEGIN IMMEDIATE")
         try:
             for entry in entries:
-                run = entry.run
-                if run not in numbers:
-                    if run in fenced:
-                        continue
-                    found = cursor.execute(_NUMBERS, (run, entry.epoch)).fetchone()
-                    if found is None:
-                        fenced.add(run)
-                        continue
-                    numbers[run] = found[0]
+                lease = (entry.run, entry.epoch)
+                if lease not in numbers:
+                    found = cursor.execute(_NUMBERS, lease).fetchone()
+                    numbers[lease] = None if found is None else found[0]
+                number = numbers[lease]
+                if number is None:
+                    fenced.add(entry.run)
+                    continue
                 record = entry.record
-                rows.append((numbers[run], record.seq, record.hash, record.body))
+                rows.append((number, record.seq, record.hash, record.body))
                 if entry.blobs:
-                    db.executemany(_SQL["refer"], [(numbers[run], digest) for digest in entry.blobs])
+                    db.executemany(_SQL["refer"], [(number, digest) for digest in entry.blobs])
                 if entry.outcome is not None or entry.reopens:
                     ended = entry.time if entry.outcome is not None else None
-                    db.execute(_SQL["end"], (entry.outcome, ended, numbers[run]))
+                    db.execute(_SQL["end"], (entry.outcome, ended, number))
                     if entry.outcome is not None:
-                        db.execute(_SQL["let_go"], (numbers[run],))
+                        db.execute(_SQL["let_go"], (number,))
             cursor.executemany(_APPEND_MANY, rows)
             db.execute("COMMIT")
         except BaseException:
@@ -292,7 +316,9 @@ class SqliteStore:
     def _explain(self, problem: apsw.Error) -> StoreError:
         match problem:
             case apsw.CorruptError() | apsw.NotADBError():
-                return Corrupted(f"{self._file} is damaged below the level of runs ({problem}); `regrow doctor` says more")
+                return Corrupted(
+                    f"{self._file} is damaged below the level of runs ({problem}); `regrow doctor` says more"
+                )
             case apsw.IOError():
                 # After a failed fsync the kernel may call lost pages clean, and a second fsync would lie.
                 self._broken = f"{self._file} had an input/output error ({problem}); nothing after it is acknowledged"
@@ -302,6 +328,22 @@ class SqliteStore:
             case apsw.ReadOnlyError():
                 return StoreUnavailable(f"{self._file} is read-only")
             case apsw.BusyError():
-                return StoreUnavailable(f"{self._file} stayed locked by another process for {_BUSY_MILLISECONDS / 1000:.0f} s")
+                return StoreUnavailable(
+                    f"{self._file} stayed locked by another process for {_BUSY_MILLISECONDS / 1000:.0f} s"
+                )
             case _:
                 return StoreUnavailable(f"{self._file}: {problem}")
+
+
+def _patiently(action: Callable[[], object]) -> None:
+    """Try until the database is free: when several processes make it at once, SQLite does not wait for the change to WAL."""
+    limit = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    while True:
+        try:
+            action()
+        except apsw.BusyError:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.005)
+        else:
+            return

@@ -41,7 +41,9 @@ def _parse(text: str, what: str) -> float:
     compact = text.replace(" ", "")
     parts = _PART.findall(compact)
     if not parts or "".join(number + unit for number, unit in parts) != compact:
-        raise UsageError(f"{what}={text!r} cannot be read; write a number and a unit (ms, s, m, h, d, w), such as '1h30m'")
+        raise UsageError(
+            f"{what}={text!r} cannot be read; write a number and a unit (ms, s, m, h, d, w), such as '1h30m'"
+        )
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
 

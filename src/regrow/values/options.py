@@ -77,7 +77,9 @@ def _read(name: str, value: object, owner: str) -> dict[str, object]:
     match name, value:
         case "name", str():
             if not value or _FORBIDDEN_IN_NAMES & set(value):
-                raise UsageError(f"{owner}: a name must not be empty or hold blanks or any of / # ~ ! @; it is {value!r}")
+                raise UsageError(
+                    f"{owner}: a name must not be empty or hold blanks or any of / # ~ ! @; it is {value!r}"
+                )
         case "retries", int() if not isinstance(value, bool) and value >= 0:
             pass
         case "backoff", Backoff():

@@ -1,0 +1,229 @@
+"""The life of a call: from the moment the code makes it to its recorded outcome.
+
+It is written once, as a generator (`_life`) that says what is to be done next (run the body, wait until then, wait until
+that is durable) and does none of it itself. `call_async` does what it says in a coroutine, `call_sync` in a thread. What
+to do is decided in `regrow.engine.decide`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from regrow.codec import capture
+from regrow.engine import decide
+from regrow.engine.callee import Callee, Invocation
+from regrow.engine.committer import Ticket
+from regrow.engine.driver import Driver
+from regrow.engine.scope import Scope
+from regrow.engine.state import CallState
+from regrow.errors import OutcomeUnknown, TimedOut, UsageError
+from regrow.journal.records import (
+    AttemptFailed,
+    Call,
+    CallCancelled,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    OutcomeDecided,
+)
+from regrow.values.ids import idempotency_key
+
+GRACE_SECONDS = 1.0
+"""How much longer than last time to wait for the code to give up on a call before it is carried out after all."""
+
+
+class Happened(msgspec.Struct, frozen=True):
+    """What ``reconcile=`` returns when the effect did happen: its result."""
+
+    result: object = None
+
+
+class DidNotHappen(msgspec.Struct, frozen=True):
+    """What ``reconcile=`` returns when the effect certainly did not happen: the call is carried out."""
+
+
+class RunBody(msgspec.Struct, frozen=True):
+    """Run a function in `scope`, with the arguments of the call, and send its result back. `limit` is in seconds."""
+
+    callee: Callee
+    scope: Scope
+    limit: float | None = None
+
+
+class WaitUntil(msgspec.Struct, frozen=True):
+    """Wait for a moment, in seconds since the epoch."""
+
+    moment: float
+
+
+Todo = RunBody | WaitUntil | Ticket
+"""What a life asks for. A ticket is something that must become durable before the call goes on."""
+
+_Life = Generator[Todo, Any, Any]
+_Loop = asyncio.AbstractEventLoop | None
+
+
+async def call_async(invocation: Invocation) -> Any:
+    """Carry a call out in a coroutine."""
+    driver = invocation.branch.scope.driver
+    life = _life(driver, invocation, asyncio.get_running_loop())
+    try:
+        todo = next(life)
+        while True:
+            result = None
+            try:
+                if isinstance(todo, RunBody):
+                    result = await _run_body(driver, todo, invocation)
+                elif isinstance(todo, WaitUntil):
+                    await driver.wait_until(todo.moment)
+                else:
+                    await driver.durable(todo)
+            except BaseException as error:  # noqa: BLE001 - the life decides what it means
+                todo = life.throw(error)
+            else:
+                todo = life.send(result)
+    except StopIteration as end:
+        return end.value
+
+
+def call_sync(invocation: Invocation) -> Any:
+    """Carry a call out in the caller's own thread."""
+    driver = invocation.branch.scope.driver
+    driver.heed_interruption()
+    life = _life(driver, invocation, None)
+    try:
+        todo = next(life)
+        while True:
+            result = None
+            try:
+                if isinstance(todo, RunBody):
+                    result = driver.executor.run_blocking(todo.callee, todo.scope, invocation.args, invocation.kwargs)
+                elif isinstance(todo, WaitUntil):
+                    driver.wait_in_thread_until(todo.moment)
+                else:
+                    driver.durable_in_thread(todo)
+            except BaseException as error:  # noqa: BLE001 - the life decides what it means
+                todo = life.throw(error)
+            else:
+                todo = life.send(result)
+    except StopIteration as end:
+        return end.value
+
+
+async def _run_body(driver: Driver, todo: RunBody, invocation: Invocation) -> Any:
+    if todo.limit is None:
+        return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
+    async with asyncio.timeout(todo.limit) as todo.scope.bound:
+        return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
+
+
+def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
+    call, known = driver.meet(invocation)
+    decision = decide.on_call(known)
+    if known is not None and isinstance(decision, decide.Replay):
+        return driver.replay(known, decision.outcome)
+    if isinstance(decision, decide.AwaitCancellation):
+        # The code gave up on this call once and will again, unless it was edited; then the call is carried out.
+        yield WaitUntil(driver.now() + decision.after + GRACE_SECONDS)
+        decision = decide.on_call(known, waited=True)
+    if isinstance(decision, decide.AskOutcome):
+        decision = yield from _reconcile(driver, invocation.callee, call, decision, loop)
+    outer = invocation.branch.scope
+    driver.begin(outer)
+    try:
+        if isinstance(decision, decide.Accept):
+            return (yield from _accept(driver, call, decision, loop))
+        assert isinstance(decision, decide.Execute)  # noqa: S101 - the only one left, for the type checker
+        return (yield from _attempts(driver, invocation, call, known, decision, loop))
+    finally:
+        driver.end(outer)
+
+
+def _attempts(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, invocation: Invocation, call: Call, known: CallState | None, begin: decide.Execute, loop: _Loop
+) -> _Life:
+    callee = invocation.callee
+    options = callee.options
+    attempt, first_begun, moment = begin.attempt, begin.first_begun, begin.not_before
+    while True:
+        if moment:
+            yield WaitUntil(moment)
+        started = driver.now()
+        if first_begun is None:
+            first_begun = started
+        allowed = decide.allowance(options, first_begun, started)
+        if options.once:
+            yield driver.record(CallStarted(call, attempt, once=True), loop)
+        elif call.kind == "task":
+            driver.hand_in(CallStarted(call, attempt))
+        scope = Scope(driver, call, invocation.branch.scope, attempt=attempt, failures=known.attempts if known else ())
+        try:
+            result = yield RunBody(callee, scope, allowed[0] if allowed else None)
+            driver.check()
+            driver.look_for_passed_over(call.path)
+            kept = driver.keep(result, "result")
+        except Exception as problem:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
+            driver.check()
+            error = problem
+            if scope.timed_out and allowed is not None:
+                error = TimedOut(call.path, *allowed).with_traceback(problem.__traceback__)
+        except asyncio.CancelledError:
+            driver.note_given_up(scope, CallCancelled(call, attempt, started))
+            raise
+        else:
+            driver.tally.executed += 1
+            ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
+            if ticket is not None:
+                yield ticket
+            return result
+        again = decide.blame(error, call.path)
+        forgiven = known.forgiven if known else 0
+        verdict = decide.after_failure(
+            options, call.path, attempt, error, forgiven=forgiven, first_begun=first_begun, now=driver.now()
+        )
+        if isinstance(verdict, decide.GiveUp):
+            driver.tally.executed += 1
+            yield driver.record(CallFailed(call, attempt, started, capture(error), again), loop)
+            raise decide.mark(error, call.path)
+        moment = verdict.moment
+        yield driver.record(AttemptFailed(call, attempt, started, capture(error), moment, again), loop)
+        driver.begin_anew(call.path)
+        known = driver.log.state.calls[call.path]
+        attempt += 1
+
+
+def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) -> _Life:
+    """Record as a call's result what somebody said had come of it."""
+    decided = driver.log.state.calls[call.path].decided
+    value = decided.value if decided else b""
+    yield driver.record(CallSucceeded(call, accepted.attempt, driver.now(), value), loop)
+    return driver.vault.load(value)
+
+
+def _reconcile(
+    driver: Driver, callee: Callee, call: Call, question: decide.AskOutcome, loop: _Loop
+) -> Generator[Todo, Any, decide.Decision]:
+    """Ask the author's code what became of a once-only call; stop the run if it cannot say."""
+    answer = None
+    if callee.reconciler is not None:
+        scope = Scope(driver, call, None, attempt=question.attempt)
+        answer = yield RunBody(callee.reconciler, scope)
+    match answer:
+        case Happened():
+            kept = driver.keep(answer.result, "reconciled result")
+            decided = OutcomeDecided(call.path, happened=True, value=kept.value, reason="reconcile")
+            yield driver.record(decided, loop, kept.blobs)
+        case DidNotHappen():
+            yield driver.record(OutcomeDecided(call.path, happened=False, reason="reconcile"), loop)
+        case None:
+            raise driver.halt(OutcomeUnknown(call.path, idempotency_key(driver.run, call.path)))
+        case _:
+            raise UsageError(
+                f"reconcile= of {callee.name} must return regrow.Happened(result), regrow.DidNotHappen() or None "
+                f"(still unknown); it returned {type(answer).__name__}"
+            )
+    return decide.on_call(driver.log.state.calls[call.path], waited=True)

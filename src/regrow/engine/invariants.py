@@ -1,0 +1,149 @@
+"""What must hold of every run's records, whatever happened to the run.
+
+`check_run` sees records and nothing else. The tests ask it after every crash, and `regrow doctor` of every run there is.
+That the chain of hashes holds is checked where records are read (`regrow.journal.records.unseal_all`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from regrow.journal.records import (
+    AttemptFailed,
+    CallCancelled,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    ChunkYielded,
+    DriverClosed,
+    DriverOpened,
+    OutcomeDecided,
+    Record,
+    RunCreated,
+    RunEnded,
+    RunRetried,
+)
+
+_OfCall = CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
+_AFTER_THE_END = DriverOpened | DriverClosed | OutcomeDecided | RunRetried
+
+
+class Violation(msgspec.Struct, frozen=True):
+    """Something that cannot have happened, and yet is recorded.
+
+    Attributes:
+        seq: the record at which it shows.
+        rule: what must hold, in a few words that stay the same.
+        text: what was found instead.
+    """
+
+    seq: int
+    rule: str
+    text: str
+
+
+def check_run(records: Sequence[Record]) -> list[Violation]:
+    """Find everything in a run's records that breaks an invariant. An empty list means that all hold."""
+    found: list[Violation] = []
+    if not records:
+        return found
+    envelopes, ends, calls = _Envelopes(), _Ends(), _Calls()
+    for record in records:
+        for rule, text in (*envelopes.see(record), *ends.see(record), *calls.see(record)):
+            found.append(Violation(record.seq, rule, text))
+    return found
+
+
+_Found = Iterator[tuple[str, str]]
+
+
+class _Envelopes:
+    """Sequence, epochs, and the first record."""
+
+    def __init__(self) -> None:
+        self._seq = 0
+        self._epoch = 0
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        if record.seq != self._seq + 1:
+            yield "records are numbered without gaps", f"record {record.seq} follows record {self._seq}"
+        if (self._seq == 0) != isinstance(event, RunCreated):
+            yield "a run begins with its creation, once", f"record {record.seq} is {_name(event)}"
+        if record.epoch < self._epoch:
+            yield "epochs never fall", f"epoch {record.epoch} follows epoch {self._epoch}: two drivers have written"
+        elif record.epoch > self._epoch and not isinstance(event, RunCreated | DriverOpened):
+            yield "a new epoch begins with its driver", f"epoch {record.epoch} begins with {_name(event)}"
+        self._seq = record.seq
+        self._epoch = max(self._epoch, record.epoch)
+
+
+class _Ends:
+    """A run ends once, and is only taken up again by being retried."""
+
+    def __init__(self) -> None:
+        self._ended: RunEnded | None = None
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        ended = self._ended
+        if isinstance(event, RunRetried):
+            if ended is None or ended.outcome == "succeeded":
+                state = "has not ended" if ended is None else "has succeeded"
+                yield "only a failed or cancelled run is retried", f"it is retried though it {state}"
+            self._ended = None
+        elif isinstance(event, RunEnded):
+            if ended is not None:
+                yield "a run ends once", f"it ends as {event.outcome}, and has ended as {ended.outcome} before"
+            self._ended = event
+        elif ended is not None and not isinstance(event, _AFTER_THE_END):
+            yield "nothing happens in a run that has ended", f"{_name(event)} is recorded after its end"
+
+
+class _Calls:
+    """Attempts count up, success is final, and no retry comes before its failure."""
+
+    def __init__(self) -> None:
+        self._attempt: dict[str, int] = {}
+        self._failed: dict[str, int] = {}
+        self._succeeded: set[str] = set()
+        self._once: set[str] = set()
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        if isinstance(event, OutcomeDecided):
+            if event.path not in self._once:
+                yield "only the outcome of a once-only call is decided", f"{event.path} was never begun for once"
+            return
+        if not isinstance(event, _OfCall):
+            return
+        path = event.call.path
+        if path in self._succeeded:
+            if isinstance(event, CallSucceeded):
+                yield "a call succeeds once", f"{path} has succeeded before"
+            else:
+                yield "nothing happens in a call that has succeeded", f"{_name(event)} of {path} after its success"
+        if isinstance(event, ChunkYielded):
+            return
+        if event.attempt < self._attempt.get(path, 1):
+            yield "attempts count up", f"attempt {event.attempt} of {path} follows attempt {self._attempt[path]}"
+        self._attempt[path] = event.attempt
+        if isinstance(event, AttemptFailed | CallFailed):
+            if event.attempt <= self._failed.get(path, 0):
+                yield "an attempt fails once", f"attempt {event.attempt} of {path} has failed before"
+            self._failed[path] = event.attempt
+        if isinstance(event, AttemptFailed) and event.retry_at < event.started:
+            yield (
+                "no retry comes before its failure",
+                f"{path} was to be tried again before attempt {event.attempt} began",
+            )
+        if isinstance(event, CallSucceeded):
+            self._succeeded.add(path)
+        if isinstance(event, CallStarted) and event.once:
+            self._once.add(path)
+
+
+def _name(event: object) -> str:
+    return type(event).__name__

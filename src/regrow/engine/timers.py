@@ -1,0 +1,37 @@
+"""Durable sleeps: the moment of waking is recorded when one begins, and holds however often the run is resumed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from regrow.engine.callee import Invocation
+from regrow.engine.calls import GRACE_SECONDS
+from regrow.engine.vault import NOTHING
+from regrow.journal.records import CallCancelled, CallStarted, CallSucceeded
+
+
+async def sleep(invocation: Invocation) -> None:
+    """Carry a sleep out. Its only argument is how long, in seconds."""
+    loop = asyncio.get_running_loop()
+    scope = invocation.branch.scope
+    driver = scope.driver
+    call, known = driver.meet(invocation)
+    started = driver.now()
+    due: float | None = None
+    if known is not None:
+        if isinstance(known.outcome, CallSucceeded):
+            driver.replay(known, known.outcome)
+            return
+        if isinstance(known.outcome, CallCancelled):  # the code gave up on it, and will again
+            await driver.wait_until(started + known.seconds + GRACE_SECONDS)
+        due = known.begun.due if known.begun is not None else None
+    if due is None:
+        due = started + float(invocation.args[0])
+        await driver.durable(driver.record(CallStarted(call, 1, due), loop))
+    try:
+        await driver.wait_until(due)
+    except asyncio.CancelledError:
+        driver.note_given_up(scope, CallCancelled(call, 1, started))
+        raise
+    driver.tally.executed += 1
+    await driver.durable(driver.record(CallSucceeded(call, 1, started, NOTHING), loop))
