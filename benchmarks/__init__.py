@@ -1,1 +1,1 @@
-"""What regrow costs, each figure beside the raw limit measured in the same run. `python -m benchmarks` runs them all."""
+"""What regrow costs, each figure beside the raw limit measured in the same run: `python -m benchmarks`."""

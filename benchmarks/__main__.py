@@ -44,7 +44,7 @@ def sequential(folder: Path) -> Iterator[Figure]:
         lambda: seconds(lambda: regrow.run(agents.sequential, count, store=folder / "store")) / count,
         lambda: raw_commits(folder, count),
     )
-    yield Figure("sequential durable step", ours * 1e6, "µs", raw * 1e6, "one raw WAL+FULL commit", "≤ 1.15 ×")
+    yield Figure("sequential durable step", ours * 1e6, "µs", raw * 1e6, "one raw WAL+FULL commit", "≤ 1.15")
 
 
 def many_runs(folder: Path) -> Iterator[Figure]:
@@ -62,7 +62,7 @@ def many_runs(folder: Path) -> Iterator[Figure]:
     ours, raw = best_of_pairs(
         lambda: total / asyncio.run(all_at_once()), lambda: raw_rows_in_one_commit(folder, total), pairs=3
     )
-    yield Figure("200 runs × 10 branches at once", ours, "steps/s", raw, "one commit of as many rows", "≥ 30,000")
+    yield Figure("200 runs x 10 branches at once", ours, "steps/s", raw, "one commit of as many rows", "≥ 30,000")
 
 
 def fan_out(folder: Path) -> Iterator[Figure]:
@@ -164,6 +164,11 @@ def growth(folder: Path) -> Iterator[Figure]:
     yield Figure("memory per recorded step of a live run", (large - small) / (many - few), "bytes")
 
 
+HOW_TO_READ = """\
+Each figure stands beside the raw limit measured in the same run, in turn with it: machines differ and drift, ratios less
+so. For times the ratio says how many times the limit is needed, for rates what share of it is reached.
+"""
+
 ALL = (cold_start, sequential, many_runs, fan_out, replay, history, large_results, growth)
 
 
@@ -227,12 +232,9 @@ def main() -> None:
     sys.stdout.write(f"{machine()}\n\n{table(figures)}\n")
     if chosen.write:
         target = REPOSITORY / "docs" / "performance.md"
+        when = f"on {datetime.now(UTC):%Y-%m-%d} at {commit()}: {machine()}"
         target.write_text(
-            f"# Performance\n\nMeasured with `make bench WRITE=1` on {datetime.now(UTC):%Y-%m-%d} at {commit()}: {machine()}.\n"
-            "Each figure stands beside the raw limit measured in the same run, in turn with it: machines differ and drift,\n"
-            "ratios less so. For rates, the ratio is the share of the limit that is reached; for times, how many times the\n"
-            f"limit is needed.\n\n{table(figures)}\n",
-            "utf-8",
+            f"# Performance\n\nMeasured {when}, with `make bench`.\n{HOW_TO_READ}\n{table(figures)}\n", "utf-8"
         )
 
 

@@ -47,7 +47,7 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def best_of_pairs(ours: Callable[[], float], raw: Callable[[], float], pairs: int = 5) -> tuple[float, float]:
-    """Measure two things in turn, so that a machine that drifts drifts for both; give the pair with the median ratio."""
+    """Measure two things in turn, so that drift is the same for both; give the pair with the median ratio."""
     measured = [(ours(), raw()) for _ in range(pairs)]
     return sorted(measured, key=lambda pair: pair[0] / pair[1])[pairs // 2]
 
@@ -106,7 +106,7 @@ TELL_PEAK = """
 import re
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1))
 """
-"""Ends a program whose peak memory is asked for. A child's `ru_maxrss` begins with its parent's, so it cannot be used."""
+"""Ends a program whose peak memory is asked for. A child's `ru_maxrss` begins with its parent's: no use."""
 
 
 def process(*arguments: str, folder: Path) -> tuple[float, str]:

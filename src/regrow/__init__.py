@@ -84,9 +84,9 @@ __all__ = [
     "task",
 ]
 
-# One flat public namespace: where a name is defined is nobody's business, in tracebacks and in pickled references alike.
-for _name in __all__:
-    _value = globals()[_name]
-    if isinstance(_value, type) or callable(_value):
+# One flat public namespace: where a name is defined is nobody's business, in tracebacks and in pickled references
+# alike.
+for _value in [globals()[name] for name in __all__]:
+    if callable(_value):
         _value.__module__ = __name__
-del _name, _value
+del _value

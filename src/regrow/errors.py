@@ -124,7 +124,7 @@ class OutcomeUnknown(Failure):
     def __init__(self, path: str, idempotency_key: str) -> None:
         super().__init__(
             f"{path} was started with once=True and its outcome was never recorded; "
-            f"look for idempotency key {idempotency_key} where its effect would be, then `regrow resolve` says what happened"
+            f"look for idempotency key {idempotency_key} where its effect would be, then say with `regrow resolve`"
         )
         self.path = path
         self.idempotency_key = idempotency_key

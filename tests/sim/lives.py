@@ -67,7 +67,7 @@ def survives_every_crash(task: Any, *args: Any, expected: Any = ..., once_each: 
         before = Counter(ledger)
         finished = finished_bodies(store)
         store.revive()
-        again = outcome(lambda: live(task, *args, store=store))
+        again = outcome(lambda store=store: live(task, *args, store=store))
         assert again == result, f"dying after {point} of {points} records changed the result: {again} is not {result}"
         assert divergences(store) == [], f"dying after {point} records: {divergences(store)}"
         for name in effects:

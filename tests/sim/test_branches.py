@@ -36,7 +36,7 @@ world = World()
 
 @regrow.step
 async def fetch() -> str:
-    """Give the name of the branch that asks; it takes no argument, so nothing but structure can tell the calls apart."""
+    """Name the branch that asks. It takes no argument: nothing but structure can tell the calls apart."""
     await world.latency()
     name = asking.get()
     world.ran[name] += 1

@@ -56,38 +56,44 @@ async def map(  # noqa: A001
     Raises:
         UsageError: an argument cannot be.
     """
+    _check(task, concurrency, on_error)
+    places = asyncio.Semaphore(concurrency) if concurrency is not None else None
+    calls: list[asyncio.Task[Any]] = []
+    failed = asyncio.Event()
+
+    def ended(call: asyncio.Task[Any]) -> None:
+        if places is not None:
+            places.release()
+        if on_error == "raise" and not call.cancelled() and call.exception() is not None:
+            failed.set()
+
+    try:
+        for item in items:  # calls are made in the items' order, whatever finishes first: their paths come from it
+            if places is not None:
+                await places.acquire()
+            if failed.is_set():
+                break
+            call = asyncio.ensure_future(task.aio(item))
+            call.add_done_callback(ended)
+            calls.append(call)
+        if on_error == "raise":
+            return await asyncio.gather(*calls)
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    finally:
+        left = [call for call in calls if not call.done()]
+        for call in left:
+            call.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+            raise outcome  # a cancellation is nobody's result
+    return outcomes
+
+
+def _check(task: object, concurrency: object, on_error: object) -> None:
     if not isinstance(task, Recorded):
         raise UsageError(f"regrow.map takes a task or a step; {task!r} is neither")
-    if concurrency is not None and (isinstance(concurrency, bool) or concurrency < 1):
-        raise UsageError(f"regrow.map(concurrency=…) must be 1 or more; it is {concurrency!r}")
+    if concurrency is not None and not (isinstance(concurrency, int) and concurrency is not True and concurrency > 0):
+        raise UsageError(f"regrow.map(concurrency=…) is a whole number, 1 or more; it is {concurrency!r}")
     if on_error not in ("raise", "collect"):
         raise UsageError(f"regrow.map(on_error=…) is 'raise' or 'collect'; it is {on_error!r}")
-    waiting = enumerate(items)
-    results: dict[int, Any] = {}
-    under_way: dict[asyncio.Task[Any], int] = {}
-    try:
-        while True:
-            # Calls are made in the items' order, whatever finishes first: that is what their paths come from.
-            while concurrency is None or len(under_way) < concurrency:
-                following = next(waiting, None)
-                if following is None:
-                    break
-                index, item = following
-                under_way[asyncio.ensure_future(task.aio(item))] = index
-            if not under_way:
-                return [results[index] for index in range(len(results))]
-            finished, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for future in finished:
-                index = under_way.pop(future)
-                error = future.exception()
-                if error is None:
-                    results[index] = future.result()
-                elif on_error == "collect" and isinstance(error, Exception):
-                    results[index] = error
-                else:
-                    raise error
-    finally:
-        for future in under_way:
-            future.cancel()
-        if under_way:
-            await asyncio.gather(*under_way, return_exceptions=True)

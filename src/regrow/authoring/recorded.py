@@ -29,7 +29,8 @@ _CARRY_OUT: dict[Mode, Callable[[Invocation], Any]] = {"async": call_async, "syn
 class Recorded(Generic[P, R]):
     """A function whose calls are recorded inside a run, and are plain calls outside of one.
 
-    It is called as the function is: what is synchronous stays so, what is awaited is awaited, what is iterated is iterated.
+    It is called as the function is: what is synchronous stays so, what is awaited is awaited, what is iterated is
+    iterated.
     """
 
     __regrow_ref__: str
@@ -43,7 +44,8 @@ class Recorded(Generic[P, R]):
         self._ref = ref
         self._options = options
         if callee.mode == "async":
-            # Frameworks ask whether to await a callable; these two marks are how Python 3.11 and 3.12 look for the answer.
+            # Frameworks ask whether to await a callable; these two marks are how Python 3.11 and 3.12 look for the
+            # answer.
             self._is_coroutine = getattr(asyncio.coroutines, "_is_coroutine", None)
             self._is_coroutine_mark = getattr(inspect, "_is_coroutine_mark", None)
 
@@ -120,7 +122,7 @@ def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[st
         UsageError: it is no function, or of a kind that cannot be recorded, or the options are wrong.
     """
     if isinstance(function, Recorded):
-        raise UsageError(f"{function.name} is already a {function._word}; use .override(…) to change its options")
+        raise UsageError(f"{function.name} is already recorded; use .override(…) to change its options")
     if not callable(function) or isinstance(function, type):
         raise UsageError(f"@regrow.{word} decorates functions; {function!r} is a {type(function).__name__}")
     plain_name = getattr(function, "__name__", "")
@@ -163,8 +165,8 @@ def check_options(mode: Mode, options: Options, owner: str) -> None:
 def storable(cls: type[T]) -> type[T]:
     """Allow a class in recorded values that no annotation of a task or step mentions. Usable as a decorator.
 
-    Dataclasses, enums, pydantic models, named tuples, msgspec structs and exceptions can be stored. Those that annotations
-    mention, or that the module of a task or step knows by name, are allowed already.
+    Dataclasses, enums, pydantic models, named tuples, msgspec structs and exceptions can be stored. Those that
+    annotations mention, or that the module of a task or step knows by name, are allowed already.
     """
     registry.allow(cls)
     return cls

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -155,7 +156,8 @@ async def start(
     return Handle(host, opened.run, opened, work)
 
 
-# -- the parts, which the command line uses too -------------------------------------------------------------------------
+# -- the parts, which the command line uses too
+# -------------------------------------------------------------------------
 
 
 def open_run(
@@ -179,13 +181,7 @@ def open_run(
         KeyConflict: the key belongs to a run of another task or with other inputs.
         RunHeld: another live process drives it.
     """
-    if not isinstance(task, Task):
-        what = (
-            "a step; decorate it with @regrow.task" if isinstance(task, Recorded) else "not decorated with @regrow.task"
-        )
-        raise UsageError(f"a run is a run of a task, and {getattr(task, '__name__', task)!r} is {what}")
-    if key is not None and not (isinstance(key, str) and key):
-        raise UsageError(f"key= is a name for the run, and must be text that is not empty; it is {key!r}")
+    _check_runnable(task, key)
     callee = task.callee
     inputs = digest_inputs(callee.inputs(args, kwargs), allow_opaque=False, where=callee.name)
     kept = host.vault.keep((args, kwargs), callee.name)
@@ -295,6 +291,15 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
         return result
 
 
+def _check_runnable(task: object, key: object) -> None:
+    if not isinstance(task, Task):
+        name = getattr(task, "__name__", repr(task))
+        what = "a step" if isinstance(task, Recorded) else "not a task"
+        raise UsageError(f"a run is a run of a task, and {name} is {what}; decorate it with @regrow.task")
+    if key is not None and not (isinstance(key, str) and key):
+        raise UsageError(f"key= is a name for the run, and must be text that is not empty; it is {key!r}")
+
+
 def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) -> None:
     stored = host.store.read(row.id)
     created = fold(unseal_all(row.id, stored)).created
@@ -327,21 +332,16 @@ def _loop_is_running() -> bool:
 
 def _in_own_thread(function: Callable[[], T]) -> T:
     """Run in a thread without a loop: a notebook's own loop always runs, and a cell is expected to block."""
-    results: list[T] = []
-    errors: list[BaseException] = []
+    outcome: Future[T] = Future()
 
     def body() -> None:
         try:
-            results.append(function())
+            outcome.set_result(function())
         except BaseException as error:  # noqa: BLE001 - raised again in the notebook's thread
-            errors.append(error)
+            outcome.set_exception(error)
 
-    thread = threading.Thread(target=body, name="regrow-run")
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    threading.Thread(target=body, name="regrow-run").start()
+    return outcome.result()
 
 
 def _cancel_on(loop: asyncio.AbstractEventLoop, work: asyncio.Task[Any]) -> None:

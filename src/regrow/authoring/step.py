@@ -25,7 +25,8 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
     Use it for whatever should not happen twice or would be slow to repeat: asking a model, calling a service, writing
     something outside. It may be ``def``, ``async def``, or an async generator, whose values are recorded one by one.
-    Arguments that have no durable form (clients, connections) are allowed: only their type counts when inputs are compared.
+    Arguments that have no durable form (clients, connections) are allowed: only their type counts when inputs are
+    compared.
 
     Args:
         function: what is decorated, when written without options.

@@ -1,7 +1,7 @@
 """Tasks: the units of an agent's work, and what a run is a run of.
 
-Reading regrow from its records upwards ends here, where a user begins: a task is a function, called like any other, whose
-call is looked up in the journal, and executed and recorded if it is not there (`regrow.engine.driver`).
+Reading regrow from its records upwards ends here, where a user begins: a task is a function, called like any other,
+whose call is looked up in the journal, and executed and recorded if it is not there (`regrow.engine.driver`).
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
             * ``deadline``: what all attempts together may take, counted from the first; or a moment, as a datetime.
             * ``once``: execute at most once. If a crash hides the outcome, the run stops with `regrow.OutcomeUnknown`
               until ``reconcile`` or a person says what happened.
-            * ``reconcile``: a function with the same arguments that looks up what became of a once-only call, and returns
+            * ``reconcile``: a function with the same arguments that looks up what became of a once-only call, and
+            returns
               `regrow.Happened`, `regrow.DidNotHappen`, or None if it cannot tell either.
 
     Raises:
@@ -80,7 +81,7 @@ class Environment:
     @overload
     def task(self, function: Callable[P, R], /) -> Task[P, R]: ...
     @overload
-    def task(self, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+    def task(self, /, **options: Any) -> Callable[[Callable[P, R]], Task[P, R]]: ...
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Do what `regrow.task` does, under this environment's options."""
         if function is None:
@@ -90,7 +91,7 @@ class Environment:
     @overload
     def step(self, function: Callable[P, R], /) -> Step[P, R]: ...
     @overload
-    def step(self, **options: Any) -> Callable[[Callable[P, R]], Step[P, R]]: ...
+    def step(self, /, **options: Any) -> Callable[[Callable[P, R]], Step[P, R]]: ...
     def step(self, function: Any = None, /, **options: Any) -> Any:
         """Do what `regrow.step` does, under this environment's options."""
         if function is None:

@@ -21,7 +21,7 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -150,7 +150,7 @@ class _Factory:
             if self.former is not None:
                 return self.former(loop, coro, **options)
             return asyncio.Task(coro, loop=loop, **options)
-        if _called_by_unordered(sys._getframe(1)):
+        if _called_by_unordered(sys._getframe(1)):  # noqa: SLF001 - asyncio says who calls in no other way
             raise UsageError(
                 "asyncio.as_completed was imported by name before regrow was, so its tasks have no order; "
                 "import regrow first, or hand it tasks made with asyncio.create_task"
@@ -216,7 +216,7 @@ asyncio.tasks.as_completed = as_completed
 
 
 def _called_by_unordered(frame: Any) -> bool:
-    """Tell whether a task is being made by the unwrapped `as_completed` (some frames below it, in asyncio's own code)."""
+    """Tell whether a task is being made by the unwrapped `as_completed`, some frames below in asyncio's code."""
     for _ in range(5):
         if frame is None or "asyncio" not in frame.f_code.co_filename:
             return False
@@ -287,22 +287,15 @@ async def in_thread(branch: Branch, function: Callable[[], Any]) -> Any:
 
 
 def in_fresh_stack(branch: Branch, function: Callable[[], Any]) -> Any:
-    """Run the body of a call in a thread of its own while the caller waits: Python's recursion limit counts by thread."""
-    outcome: list[Callable[[], Any]] = []
+    """Run a body in a thread of its own while the caller waits: Python's recursion limit counts by thread."""
+    outcome: Future[Any] = Future()
 
     def body() -> None:
         try:
-            result = function()
+            outcome.set_result(function())
         except BaseException as error:  # noqa: BLE001 - raised again where the caller waits
-            outcome.append(lambda error=error: _throw(error))
-        else:
-            outcome.append(lambda: result)
+            outcome.set_exception(error)
 
     thread = threading.Thread(target=_bound(branch, body), name="regrow-deep")
     _start_thread(thread)
-    thread.join()
-    return outcome[0]()
-
-
-def _throw(error: BaseException) -> None:
-    raise error
+    return outcome.result()

@@ -28,9 +28,9 @@ class Callee:
 
     __slots__ = (
         "_defaults",
+        "_expected",
         "_names",
         "_plain",
-        "_required",
         "function",
         "kind",
         "mode",
@@ -61,7 +61,7 @@ class Callee:
         self._plain = all(one.kind is one.POSITIONAL_OR_KEYWORD for one in parameters)
         self._names = tuple(one.name for one in parameters)
         self._defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
-        self._required = len(self._names) - len(self._defaults)
+        self._expected = frozenset(self._names)
 
     def with_options(self, options: Options) -> Callee:
         """Give the same function under other options."""
@@ -78,12 +78,7 @@ class Callee:
             if len(args) == len(names) and not kwargs:
                 return dict(zip(names, args, strict=True))
             found = {**self._defaults, **dict(zip(names, args, strict=False)), **kwargs}
-            given = len(args) + len(kwargs)
-            if (
-                len(found) == len(names)
-                and given >= self._required
-                and not any(name in kwargs for name in names[: len(args)])
-            ):
+            if found.keys() == self._expected and kwargs.keys().isdisjoint(names[: len(args)]):
                 return found
         try:
             bound = self.signature.bind(*args, **kwargs)

@@ -1,8 +1,8 @@
 """The life of a call: from the moment the code makes it to its recorded outcome.
 
-It is written once, as a generator (`_life`) that says what is to be done next (run the body, wait until then, wait until
-that is durable) and does none of it itself. `call_async` does what it says in a coroutine, `call_sync` in a thread. What
-to do is decided in `regrow.engine.decide`.
+It is written once, as a generator (`_life`) that says what is to be done next (run the body, wait until then, wait
+until that is durable) and does none of it itself. `call_async` does what it says in a coroutine, `call_sync` in a
+thread. What to do is decided in `regrow.engine.decide`.
 """
 
 from __future__ import annotations

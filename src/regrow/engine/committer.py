@@ -49,8 +49,8 @@ _Waiting = tuple[Entry, Ticket]
 async def arrival(ticket: Ticket) -> None:
     """Wait in a coroutine until an entry is durable.
 
-    A cancellation that arrives meanwhile is delivered at the next await after this: the record will be there, so the code
-    must see the call as done, now and at every replay.
+    A cancellation that arrives meanwhile is delivered at the next await after this: the record will be there, so the
+    code must see the call as done, now and at every replay.
 
     Raises:
         LeaseLost: the run is another driver's by now.

@@ -1,7 +1,8 @@
 """The driver: holds one run under one lease, and alone writes its journal.
 
-It is what calls (`regrow.engine.calls`), streams and timers are made of: find out what the journal knows of a call, give
-a recorded outcome again, append a record and say when it is durable, stop for good when something is beyond repair.
+It is what calls (`regrow.engine.calls`), streams and timers are made of: find out what the journal knows of a call,
+give a recorded outcome again, append a record and say when it is durable, stop for good when something is beyond
+repair.
 """
 
 from __future__ import annotations
@@ -67,9 +68,11 @@ class Driver:
         executor: where its bodies run.
         now: gives the wall clock's time, in seconds since the epoch.
         tally: what was done so far.
-        halted: why the driver cannot go on, once it cannot: the lease was lost, the store failed, a divergence in strict
+        halted: why the driver cannot go on, once it cannot: the lease was lost, the store failed, a divergence in
+        strict
             mode, an unknown outcome. Then nothing more is recorded, and nothing the code does can change that.
-        closing: the run is over for this driver, or being let go of to be resumed later: nothing new begins, and what is
+        closing: the run is over for this driver, or being let go of to be resumed later: nothing new begins, and what
+        is
             cut short now is not recorded as given up.
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
@@ -297,7 +300,7 @@ class Driver:
 
     async def wait_until(self, moment: float) -> None:
         """Wait in a coroutine for a moment, in seconds since the epoch."""
-        while (left := moment - self.now()) > 0:
+        while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - time is the only thing that is waited for
             await asyncio.sleep(min(left, _LOOK_AT_THE_CLOCK))
 
     def wait_in_thread_until(self, moment: float) -> None:

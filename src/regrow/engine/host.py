@@ -1,7 +1,7 @@
 """This process, as a driver of one store's runs: its name, its heartbeat, its committer, and the runs it holds.
 
-One heartbeat serves all runs of the process. It has a thread of its own, so that user code that blocks the event loop for
-minutes does not lose its lease for being slow; a process that is stopped as a whole does.
+One heartbeat serves all runs of the process. It has a thread of its own, so that user code that blocks the event loop
+for minutes does not lose its lease for being slow; a process that is stopped as a whole does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What must hold of every run's records, whatever happened to the run.
 
-`check_run` sees records and nothing else. The tests ask it after every crash, and `regrow doctor` of every run there is.
-That the chain of hashes holds is checked where records are read (`regrow.journal.records.unseal_all`).
+`check_run` sees records and nothing else. The tests ask it after every crash, and `regrow doctor` of every run there
+is. That the chain of hashes holds is checked where records are read (`regrow.journal.records.unseal_all`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from regrow.journal.records import (
     RunRetried,
 )
 
-_OfCall = CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
+_OfAttempt = CallStarted | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
+_OfCall = _OfAttempt | ChunkYielded
 _AFTER_THE_END = DriverOpened | DriverClosed | OutcomeDecided | RunRetried
 
 
@@ -116,19 +117,27 @@ class _Calls:
         if isinstance(event, OutcomeDecided):
             if event.path not in self._once:
                 yield "only the outcome of a once-only call is decided", f"{event.path} was never begun for once"
-            return
-        if not isinstance(event, _OfCall):
-            return
+        elif isinstance(event, _OfCall):
+            yield from self._success(event)
+            if not isinstance(event, ChunkYielded):
+                yield from self._attempts(event)
+            if isinstance(event, CallStarted) and event.once:
+                self._once.add(event.call.path)
+
+    def _success(self, event: _OfCall) -> _Found:
         path = event.call.path
-        if path in self._succeeded:
-            if isinstance(event, CallSucceeded):
+        again = path in self._succeeded
+        if isinstance(event, CallSucceeded):
+            self._succeeded.add(path)
+            if again:
                 yield "a call succeeds once", f"{path} has succeeded before"
-            else:
-                yield "nothing happens in a call that has succeeded", f"{_name(event)} of {path} after its success"
-        if isinstance(event, ChunkYielded):
-            return
+        elif again:
+            yield "nothing happens in a call that has succeeded", f"{_name(event)} of {path} after its success"
+
+    def _attempts(self, event: _OfAttempt) -> _Found:
+        path = event.call.path
         if event.attempt < self._attempt.get(path, 1):
-            yield "attempts count up", f"attempt {event.attempt} of {path} follows attempt {self._attempt[path]}"
+            yield "attempts count up", f"attempt {event.attempt} of {path} follows attempt {self._attempt.get(path, 1)}"
         self._attempt[path] = event.attempt
         if isinstance(event, AttemptFailed | CallFailed):
             if event.attempt <= self._failed.get(path, 0):
@@ -139,10 +148,6 @@ class _Calls:
                 "no retry comes before its failure",
                 f"{path} was to be tried again before attempt {event.attempt} began",
             )
-        if isinstance(event, CallSucceeded):
-            self._succeeded.add(path)
-        if isinstance(event, CallStarted) and event.once:
-            self._once.add(path)
 
 
 def _name(event: object) -> str:

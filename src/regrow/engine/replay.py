@@ -77,7 +77,8 @@ class Replay:
     def passed_over(self, scope: str) -> list[str]:
         """Give the recorded calls of a scope that its code, having run to its end, has not made any more.
 
-        Those recorded after a failure that was taken back are left out: without it the code may well have gone elsewhere.
+        Those recorded after a failure that was taken back are left out: without it the code may well have gone
+        elsewhere.
         """
         ground = self._grounds.pop(scope, None)
         return [] if ground is None else ground.passed_over(self._state.detour)

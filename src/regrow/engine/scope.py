@@ -40,7 +40,7 @@ class Scope:
         attempt: int = 1,
         failures: tuple[AttemptFailed | CallFailed, ...] = (),
     ) -> None:
-        """Describe an attempt that is about to run; without a call, the space in which a run's outermost one is made."""
+        """Describe an attempt about to run; without a call, the space in which a run's outermost one is made."""
         self.driver = driver
         self.path = path = call.path if call is not None else ""
         self.task: str = _name(path) if call is None or call.kind == "task" or outer is None else outer.task

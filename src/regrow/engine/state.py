@@ -8,7 +8,7 @@ same fold over the stored records gives the same state; that is all there is to 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -91,7 +91,7 @@ class RunState:
         self.seq = record.seq
         self.epoch = record.epoch
         event = record.event
-        _APPLY[type(event)](self, record, event)
+        self._APPLY[type(event)](self, record, event)
 
     def inside(self, path: str) -> Iterable[CallState]:
         """Give every known call that was made, however deep, while the call at `path` ran."""
@@ -162,6 +162,22 @@ class RunState:
     def _run_ended(self, _record: Record, event: RunEnded) -> None:
         self.ended = event
 
+    _APPLY: ClassVar[dict[type, Callable[[RunState, Record, Any], None]]] = {
+        RunCreated: _run_created,
+        DriverOpened: _nothing_changes,
+        DriverClosed: _nothing_changes,
+        CallStarted: _call_started,
+        ChunkYielded: _chunk_yielded,
+        AttemptFailed: _attempt_failed,
+        CallSucceeded: _call_succeeded,
+        CallFailed: _call_ended_badly,
+        CallCancelled: _call_ended_badly,
+        OutcomeDecided: _outcome_decided,
+        Diverged: _diverged,
+        RunRetried: _run_retried,
+        RunEnded: _run_ended,
+    }
+
     # -- parts of these ------------------------------------------------------------------------------------------------
 
     def _call(self, call: Call, record: Record) -> CallState:
@@ -180,8 +196,8 @@ class RunState:
     def _try_again(self, scope: str, again: tuple[str, ...]) -> None:
         """Take back the failures that ended a scope, and the cancellations that came of them.
 
-        What the code had handled stays: it led where the code is now. A call that was cancelled after the first of these
-        failures was cancelled because of it, and nothing will cancel it now.
+        What the code had handled stays: it led where the code is now. A call that was cancelled after the first of
+        these failures was cancelled because of it, and nothing will cancel it now.
         """
         culprits: list[CallState] = []
         self._take_back(again, culprits)
@@ -225,20 +241,3 @@ def fold(records: Iterable[Record]) -> RunState:
     for record in records:
         state.apply(record)
     return state
-
-
-_APPLY: dict[type, Callable[[RunState, Record, Any], None]] = {
-    RunCreated: RunState._run_created,
-    DriverOpened: RunState._nothing_changes,
-    DriverClosed: RunState._nothing_changes,
-    CallStarted: RunState._call_started,
-    ChunkYielded: RunState._chunk_yielded,
-    AttemptFailed: RunState._attempt_failed,
-    CallSucceeded: RunState._call_succeeded,
-    CallFailed: RunState._call_ended_badly,
-    CallCancelled: RunState._call_ended_badly,
-    OutcomeDecided: RunState._outcome_decided,
-    Diverged: RunState._diverged,
-    RunRetried: RunState._run_retried,
-    RunEnded: RunState._run_ended,
-}

@@ -1,8 +1,8 @@
 """Streaming steps: async generators whose every value is recorded before the code gets to see it.
 
-A stream that a crash has cut cannot be taken up in its middle. What was recorded is handed out again; then the body runs
-from its start, and as long as it repeats itself nothing is lost. If it gives something else (a language model does), the
-code has already acted on chunks that do not belong to the new stream, and is told so with `StreamCut`.
+A stream that a crash has cut cannot be taken up in its middle. What was recorded is handed out again; then the body
+runs from its start, and as long as it repeats itself nothing is lost. If it gives something else (a language model
+does), the code has already acted on chunks that do not belong to the new stream, and is told so with `StreamCut`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
         except (GeneratorExit, asyncio.CancelledError):
             driver.note_given_up(scope, CallCancelled(call, attempt, started))
             raise
-        except Exception as error:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
+        except Exception as error:
             driver.check()
             again = decide.blame(error, call.path)
             verdict = decide.after_failure(

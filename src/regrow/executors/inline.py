@@ -11,7 +11,7 @@ from regrow.engine.callee import Callee
 from regrow.engine.scope import Scope
 
 _DEPTH_OF_A_STACK = 64
-"""Each recorded call takes some four frames of Python's thousand; deeper nests of synchronous calls go on in a new stack."""
+"""Each recorded call takes some four frames of Python's thousand; deeper nests go on in a new stack."""
 
 
 class InlineExecutor:

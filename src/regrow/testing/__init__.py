@@ -1,4 +1,4 @@
-"""What regrow's own tests use and its users' tests may: fakes for each seam, one a seam. Nothing in regrow imports it."""
+"""Fakes for tests, regrow's own and its users': one for each seam. Nothing in regrow imports them."""
 
 from regrow.journal.memory import MemoryStore
 from regrow.testing.clock import FakeClock

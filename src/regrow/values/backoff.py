@@ -10,6 +10,9 @@ import msgspec
 from regrow.errors import UsageError
 from regrow.values.durations import Duration, seconds
 
+_OVERFLOWING = 500
+"""Attempts past which growing in floats could overflow; by then the cap has long been reached."""
+
 
 class Backoff(msgspec.Struct, frozen=True):
     """Waits that grow from attempt to attempt: ``base * factor**(attempt - 1)``, at most `cap`, give or take `jitter`.
@@ -51,8 +54,7 @@ class Backoff(msgspec.Struct, frozen=True):
             asked: the least that the failed party itself asked for, in seconds.
         """
         base, cap = seconds(self.base), seconds(self.cap)
-        # Growing in floats overflows past some 1,000 attempts; by then the cap has long been reached.
-        grown = cap if attempt > 500 else min(cap, base * self.factor ** (attempt - 1))
+        grown = cap if attempt > _OVERFLOWING else min(cap, base * self.factor ** (attempt - 1))
         draw = int.from_bytes(hashlib.sha256(f"{identity}:{attempt}".encode()).digest()[:4], "big") / 2**32
         return max(grown, asked or 0.0) * (1 + self.jitter * draw)
 

@@ -11,6 +11,7 @@ Duration = float | int | str | timedelta
 """Seconds, ``"250ms"``, ``"1h30m"``, ``"2d"``, or a timedelta."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_MILLISECOND = 0.001
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
 
 
@@ -24,12 +25,13 @@ def seconds(duration: Duration, *, what: str = "duration") -> float:
     Raises:
         UsageError: it cannot be read, is negative, or is not finite.
     """
-    if isinstance(duration, timedelta):
-        value = duration.total_seconds()
-    elif isinstance(duration, str):
-        value = _parse(duration, what)
-    elif isinstance(duration, int | float) and not isinstance(duration, bool):
-        value = float(duration)
+    given: object = duration  # whatever a user wrote, not only what the type allows
+    if isinstance(given, timedelta):
+        value = given.total_seconds()
+    elif isinstance(given, str):
+        value = _parse(given, what)
+    elif isinstance(given, int | float) and not isinstance(given, bool):
+        value = float(given)
     else:
         raise UsageError(f"{what} takes seconds, text such as '10m' or '1h30m', or a timedelta; not {duration!r}")
     if not 0 <= value < float("inf"):
@@ -39,8 +41,9 @@ def seconds(duration: Duration, *, what: str = "duration") -> float:
 
 def _parse(text: str, what: str) -> float:
     compact = text.replace(" ", "")
-    parts = _PART.findall(compact)
-    if not parts or "".join(number + unit for number, unit in parts) != compact:
+    parts: list[tuple[str, str]] = _PART.findall(compact)
+    understood = "".join(number + unit for number, unit in parts)
+    if not compact or understood != compact:
         raise UsageError(
             f"{what}={text!r} cannot be read; write a number and a unit (ms, s, m, h, d, w), such as '1h30m'"
         )
@@ -49,15 +52,16 @@ def _parse(text: str, what: str) -> float:
 
 def readable(span: float) -> str:
     """Show seconds at the precision a person wants: ``740 µs``, ``12 ms``, ``3.1 s``, ``4 min 10 s``, ``2 h 5 min``."""
-    if span < 0.001:
-        return f"{span * 1e6:.0f} µs"
+    minute, hour, day = 60, 3600, 86400
+    if span < _MILLISECOND:
+        return f"{span / _MILLISECOND * 1000:.0f} µs"
     if span < 1:
-        return f"{span * 1000:.0f} ms"
-    if span < 60:
+        return f"{span / _MILLISECOND:.0f} ms"
+    if span < minute:
         return f"{span:.1f} s"
     whole = round(span)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 172_800:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+    if whole < hour:
+        return f"{whole // minute} min {whole % minute} s"
+    if whole < 2 * day:
+        return f"{whole // hour} h {whole % hour // minute} min"
+    return f"{whole // day} d {whole % day // hour} h"

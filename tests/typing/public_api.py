@@ -1,0 +1,74 @@
+"""What a type checker must make of users' code. Checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import assert_type
+
+import regrow
+
+
+@regrow.step
+def plain(number: int, *, scale: float = 1.0) -> float:
+    return number * scale
+
+
+@regrow.step(retries=3, backoff=regrow.Backoff(base="1s"))
+async def ask(prompt: str) -> list[str]:
+    return [prompt]
+
+
+@regrow.step
+async def stream(upto: int) -> AsyncIterator[str]:
+    for index in range(upto):
+        yield str(index)
+
+
+@regrow.task
+async def agent(question: str, depth: int = 1) -> dict[str, float]:
+    return {question: float(depth)}
+
+
+@regrow.task(name="heavy")
+def heavy(number: int) -> str:
+    return str(number)
+
+
+shared = regrow.Environment("shared", retries=2)
+
+
+@shared.task
+async def member(number: int) -> bytes:
+    return bytes(number)
+
+
+async def uses() -> None:
+    assert_type(plain(1, scale=2.0), float)
+    assert_type(await ask("x"), list[str])
+    assert_type(await agent("x"), dict[str, float])
+    assert_type(await agent("x", depth=3), dict[str, float])
+    assert_type(await heavy.aio(3), str)
+    assert_type(await ask.aio("x"), list[str])
+    assert_type(await ask.override(retries=1)("x"), list[str])
+    assert_type(heavy.override(retries=1)(3), str)
+    assert_type(await member(3), bytes)
+    assert_type(await regrow.map(heavy, [1, 2]), list[str])
+    assert_type(await regrow.map(ask, ["a"], concurrency=2), list[list[str]])
+    assert_type(await regrow.map(ask, ["a"], on_error="collect"), list[list[str] | Exception])
+    async for chunk in stream(3):
+        assert_type(chunk, str)
+    handle = await regrow.start(agent, "x")
+    assert_type(handle, regrow.Handle)
+    assert_type(regrow.current().attempt, int)
+
+
+def runs() -> None:
+    assert_type(regrow.run(agent, "x", key="k"), dict[str, float])
+    assert_type(regrow.run(heavy, 3), str)
+
+
+async def mistakes() -> None:
+    plain("one")  # type: ignore[arg-type]
+    await ask(3)  # type: ignore[arg-type]
+    await agent("x", dept=3)  # type: ignore[call-arg]
+    await regrow.map(ask, [1, 2])  # type: ignore[arg-type]

@@ -1,0 +1,85 @@
+"""The public namespace is flat and deliberate: what is in it is written down here, and reads as `regrow.name`."""
+
+import inspect
+
+import pytest
+
+import regrow
+
+pytestmark = pytest.mark.unit
+
+# To add a name is a feature, to remove or rename one breaks users: either is a line here and in the changelog.
+PUBLIC_NAMES: tuple[str, ...] = (
+    "Backoff",
+    "Corrupted",
+    "Current",
+    "DidNotHappen",
+    "Dir",
+    "Divergence",
+    "Environment",
+    "Failure",
+    "File",
+    "ForeignError",
+    "Handle",
+    "Happened",
+    "KeyConflict",
+    "LeaseLost",
+    "NotInRun",
+    "NotStorable",
+    "OutcomeUnknown",
+    "RegrowError",
+    "RunCancelled",
+    "RunError",
+    "RunHeld",
+    "Secret",
+    "Step",
+    "StoreError",
+    "StoreUnavailable",
+    "StreamCut",
+    "Tally",
+    "Task",
+    "TimedOut",
+    "UnknownRun",
+    "UnreadableFormat",
+    "UsageError",
+    "__version__",
+    "current",
+    "map",
+    "now",
+    "run",
+    "sleep",
+    "start",
+    "step",
+    "storable",
+    "task",
+)
+
+
+def test_the_public_names_are_those_written_down():
+    assert tuple(regrow.__all__) == PUBLIC_NAMES
+
+
+def test_the_public_names_are_sorted_and_listed_once():
+    assert list(regrow.__all__) == sorted(set(regrow.__all__))
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_a_public_name_can_be_imported(name: str):
+    namespace: dict[str, object] = {}
+    exec(f"from regrow import {name}", namespace)
+    assert name in namespace
+
+
+def test_a_star_import_brings_exactly_the_public_names():
+    namespace: dict[str, object] = {}
+    exec("from regrow import *", namespace)
+    del namespace["__builtins__"]
+    assert sorted(namespace) == sorted(regrow.__all__)
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES)
+def test_a_public_class_or_function_says_that_it_lives_in_regrow(name: str):
+    value = getattr(regrow, name)
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        pytest.skip("a constant or a module says nothing of where it lives")
+    assert value.__module__ == "regrow"
