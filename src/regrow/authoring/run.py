@@ -18,7 +18,7 @@ from regrow.authoring.home import StoreLike, host_of
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
-from regrow.engine.branches import current_branch, drive_on, install, standing_at
+from regrow.engine.branches import current_branch, drive_on, here, install
 from regrow.engine.callee import Invocation
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.conclude import conclude
@@ -277,14 +277,17 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
     invocation = Invocation(task.callee, driver.root_branch(), args, kwargs)
     error: BaseException | None = None
     result = None
+    place = here()
     with _said_how_to_resume(driver), _terminated_gently(driver):
         try:
-            with standing_at(invocation.branch):
-                result = call_sync(invocation)
+            place.branch = invocation.branch
+            result = call_sync(invocation)
         except BaseException as raised:  # noqa: BLE001 - what it means is decided below
             error = raised
             if isinstance(raised, KeyboardInterrupt | SystemExit):
                 driver.let_go()
+        finally:
+            place.branch = None  # whatever an interrupt at the wrong moment has left there
         told = conclude(host, driver, invocation.path, error)
         if told is not None:
             raise told
@@ -301,8 +304,7 @@ def _check_runnable(task: object, key: object) -> None:
 
 
 def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) -> None:
-    stored = host.store.read(row.id)
-    created = fold(unseal_all(row.id, stored)).created
+    created = fold(unseal_all(row.id, host.store.read(row.id, limit=1))).created
     if row.task != task.ref:
         raise KeyConflict(
             row.id, f"key {row.key!r} belongs to run {row.id} of {row.task}, not of {task.ref}; use another key"

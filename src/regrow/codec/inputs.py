@@ -55,8 +55,19 @@ def digest_inputs(
     # A tuple of arguments is written as a list: msgspec does so by itself, without a copy.
     if type(values) is tuple and SCALARS.issuperset(map(type, values)):
         return _plain_inputs(values, nested=False) or _inputs(list(values), allow_opaque, where, blobs)
+    # Arguments by name come in the parameters' order; there the canonical form will do for showing them, too.
+    if type(values) is dict and SCALARS.issuperset(map(type, values.values())):
+        return _flat_inputs(values) or _inputs(values, allow_opaque, where, blobs)
     top = dict(values) if isinstance(values, Mapping) else list(values)
     return (is_plain(top) and _plain_inputs(top, nested=True)) or _inputs(top, allow_opaque, where, blobs)
+
+
+def _flat_inputs(values: Mapping[str, object]) -> Inputs | None:
+    try:
+        data = ENVELOPE + pack_sorted(values)
+    except (OverflowError, UnicodeEncodeError):
+        return None
+    return Inputs(_digest(data), None if contains_secret(data) else data)
 
 
 def _plain_inputs(values: object, *, nested: bool) -> Inputs | None:

@@ -162,8 +162,9 @@ class Committer:
         with self._turn:
             self._asked = False
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="regrow-committer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="regrow-committer", daemon=True)
+                thread.start()
+                self._thread = thread
             self._turn.notify_all()
 
     def _run(self) -> None:
@@ -177,8 +178,8 @@ class Committer:
                 self._under_way = True
             try:
                 self._commit(batch)
-            except RegrowError:
-                pass  # every call that waited has been told
+            except Exception:  # noqa: BLE001, S110 - every call that waited has been told
+                pass
             finally:
                 with self._turn:
                     self._under_way = False
@@ -191,9 +192,9 @@ class Committer:
             self._settle(batch, frozenset(), problem)
             raise
         except BaseException as surprise:
-            failed = StoreUnavailable(f"appending to {self._store.place} ended in {surprise!r}")
+            failed = StoreUnavailable(f"appending to {self._store.place} was cut short by {surprise!r}")
             self._settle(batch, frozenset(), failed)
-            raise failed from surprise
+            raise
         self._settle(batch, fenced, None)
         return fenced
 

@@ -36,7 +36,7 @@ def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseEx
         if isinstance(halted, OutcomeUnknown | Divergence):
             # Somebody must act before this run can go on, and they look for it among the failed.
             driver.hand_in(RunEnded("failed", capture(halted)), at_last=True)
-        return halted
+        return error if isinstance(error, KeyboardInterrupt | SystemExit) else halted
     if interrupted:
         driver.hand_in(DriverClosed(type(error).__name__ if error is not None else "let go"))
         return error or asyncio.CancelledError()

@@ -26,7 +26,7 @@ from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
 from regrow.engine.vault import INPUT_BYTES, Kept, Vault
-from regrow.errors import Divergence, RegrowError, StoreError
+from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
 from regrow.journal.records import Call, CallCancelled, CallFailed, CallSucceeded, Diverged, Event, Record
 
 _LOOK_AT_THE_CLOCK = 60.0
@@ -185,11 +185,12 @@ class Driver:
         """
         with self._lock:
             self.check_open()
-            record, entry = self.log.append(event, blobs)
             try:
+                record, entry = self.log.append(event, blobs)
                 ticket = self._committer.submit(entry, loop)
-            except RegrowError as problem:
-                raise self.halt(problem) from None
+            except BaseException as problem:
+                self._halt_midway(problem)
+                raise
         if self._observers:
             self._tell(record)
         return ticket
@@ -219,8 +220,12 @@ class Driver:
         with self._lock:
             if self.halted is not None and not at_last:
                 return
-            record, entry = self.log.append(event, blobs)
-            self._committer.hand_in(entry)
+            try:
+                record, entry = self.log.append(event, blobs)
+                self._committer.hand_in(entry)
+            except BaseException as problem:
+                self._halt_midway(problem)
+                raise
         if self._observers:
             self._tell(record)
 
@@ -284,6 +289,16 @@ class Driver:
             self.halted = why
             self.let_go()
         return self.halted
+
+    def _halt_midway(self, problem: BaseException) -> None:
+        """Stop for good because the log may hold a record that the store does not; the next one would leave a gap.
+
+        A signal handler, too, may raise between the two (``KeyboardInterrupt``); the run is then resumed from the store.
+        """
+        if isinstance(problem, RegrowError):
+            self.halt(problem)
+        else:
+            self.halt(StoreUnavailable(f"recording was cut short by {type(problem).__name__}; resume run {self.run}"))
 
     def let_go(self) -> None:
         """Begin to end: nothing new begins, and what is cut short from now on is not recorded."""

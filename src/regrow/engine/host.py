@@ -139,10 +139,11 @@ class Host:
     def _ready(self) -> str:
         with self._lock:
             if self._holder is None:
-                self._holder = self.store.register()
-                self._heart = threading.Thread(target=self._beat, name="regrow-heartbeat", daemon=True)
-                self._heart.start()
+                holder = self.store.register()
+                heart = threading.Thread(target=self._beat, name="regrow-heartbeat", daemon=True)
+                heart.start()
                 _logging.remember(self)
+                self._heart, self._holder = heart, holder
             return self._holder
 
     def _beat(self) -> None:

@@ -227,7 +227,7 @@ class RunState:
 def enclosing(path: str) -> str:
     """Give the path of the call inside which a call was made; empty for a run's outermost call."""
     outer, _, _ = path.rpartition("/")
-    while outer:
+    while "~" in outer:
         rest, _, segment = outer.rpartition("/")
         if not segment.startswith("~"):
             break
