@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
+import types
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
@@ -333,3 +335,21 @@ def test_logs_of_code_inside_a_run_are_kept_with_their_call(store: MemoryStore) 
     logging.getLogger("mine").warning("outside")
     (found,) = store.read_logs(store.runs()[0].id)
     assert (found[1].path, found[1].level, found[1].text) == ("agent#1/noisy#1", "WARNING", "careful")
+
+
+def test_in_a_notebook_whose_loop_always_runs_a_run_blocks_its_cell(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @regrow.step
+    async def ask() -> str:
+        return "yes"
+
+    @regrow.task
+    async def agent() -> str:
+        return await ask()
+
+    async def cell() -> str:
+        return regrow.run(agent, store=store)
+
+    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
+    assert asyncio.run(cell()) == "yes"

@@ -1,0 +1,227 @@
+"""Lists, documents, logs, checks: everything that only looks."""
+
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import apsw
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def on_a_terminal(desk, *arguments, **env):
+    """Run a command with a terminal for all three streams, and give all that it wrote there."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "regrow", *arguments],
+        cwd=desk.folder,
+        env={**desk.env, **env},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 65_536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        written += part
+    os.close(ours)
+    assert child.wait(timeout=60) is not None
+    return written.decode()
+
+
+def test_every_command_answers_with_one_versioned_json_document(desk):
+    assert desk.regrow("run", "agent.py", "calls_out", "--json").json["error"]["type"] == "builtins:ConnectionError"
+    ran = desk.regrow("run", "agent.py", "agent", "--question", "q", "--json")
+    assert ran.json["result"]["answer"] == "Q"
+    assert ran.json["tally"]["executed"] == 5
+    for arguments in (
+        ("ls",),
+        ("show", "@last"),
+        ("why", "@failed"),
+        ("logs", "@last"),
+        ("resume", "@last"),
+        ("retry", "@failed"),
+        ("doctor",),
+        ("gc", "--dry-run"),
+        ("version",),
+        ("show", "nothing-like-it"),
+    ):
+        document = desk.regrow(*arguments, "--json").json
+        assert document["version"] == 1, arguments
+        assert document["command"] == arguments[0]
+
+
+def test_an_error_is_a_document_as_well_when_one_was_asked_for(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q")
+    ran = desk.regrow("show", "nothing-like-it", "--json")
+    assert ran.code == 3
+    assert ran.json["error"]["exit_code"] == 3
+    assert ran.json["error"]["kind"] == "UnknownRun"
+
+
+def test_show_as_json_holds_the_whole_tree(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q", "--width", "9")
+    (root,) = desk.regrow("show", "@last", "--json").json["calls"]
+    assert [child["name"] for child in root["children"]].count("work") == 9
+    assert root["status"] == "succeeded"
+    assert root["children"][0]["inputs"] == "question='q'"
+
+
+def test_a_run_is_found_by_prefix_suffix_key_and_at_last(desk):
+    desk.regrow("run", "agent.py", "fails")
+    desk.regrow("run", "agent.py", "agent", "--question", "q", "--key", "monday")
+    first, second = (desk.regrow("show", typed, "--json").json["run"] for typed in ("@failed", "@last"))
+    assert first["task"] == "agent:fails"
+    assert second["key"] == "monday"
+    for typed in (second["id"], second["id"][-4:].upper(), second["short"], "monday"):
+        assert desk.regrow("show", typed, "--json").json["run"]["id"] == second["id"]
+
+
+def test_an_id_that_fits_several_runs_is_refused_and_names_them(desk):
+    for _ in range(2):
+        desk.regrow("run", "agent.py", "agent", "--question", "q")
+    start = desk.regrow("show", "@last", "--json").json["run"]["id"][:5]
+    ran = desk.regrow("show", start)
+    assert ran.code == 3
+    assert "fits 2 runs" in ran.err
+
+
+def test_without_a_store_ls_says_that_there_is_nothing_and_the_others_that_there_is_no_store(desk):
+    listed, shown = desk.regrow("ls"), desk.regrow("show", "@last")
+    assert listed.code == 0
+    assert "no runs" in listed.err
+    assert shown.code == 5
+    assert not (desk.folder / ".regrow").exists()
+
+
+def test_logs_follow_a_run_until_it_ends(desk):
+    (desk.folder / "talks.py").write_text(
+        "import asyncio, logging, regrow\n\n@regrow.task\nasync def talks() -> None:\n"
+        "    for number in range(5):\n        logging.info('line %s', number)\n        await asyncio.sleep(0.3)\n",
+        "utf-8",
+    )
+    child = desk.begin("run", "talks.py")
+    end = time.monotonic() + 30
+    while not desk.regrow("ls").out and time.monotonic() < end:
+        time.sleep(0.05)
+    followed = desk.regrow("logs", "@last", "-f")
+    child.communicate(timeout=60)
+    assert followed.code == 0
+    assert [line.rpartition("  ")[2] for line in followed.out.splitlines()] == [f"line {n}" for n in range(5)]
+
+
+def test_doctor_finds_nothing_wrong_with_what_regrow_has_written(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q" * 100_000)
+    desk.regrow("run", "agent.py", "calls_out")
+    ran = desk.regrow("doctor", "--json")
+    assert ran.code == 0, ran.out
+    assert ran.json["runs"] == 2
+    assert ran.json["blobs"] >= 1
+    assert ran.json["host"]["sqlite"].startswith("3.")
+
+
+def test_doctor_names_the_run_and_the_record_of_a_flipped_byte(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q")
+    run = desk.regrow("ls", "--json").json["runs"][0]["id"]
+    db = apsw.Connection(str(desk.folder / ".regrow" / "journal.db"))
+    ((body,),) = db.execute("SELECT body FROM records WHERE seq = 4").fetchall()
+    db.execute("UPDATE records SET body = ? WHERE seq = 4", (body[:20] + bytes([body[20] ^ 1]) + body[21:],))
+    db.close()
+    ran, as_json = desk.regrow("doctor"), desk.regrow("doctor", "--json")
+    assert ran.code == 1
+    assert f"run {run}: record 4 is damaged" in ran.out
+    assert [(one["run"], one["record"]) for one in as_json.json["problems"]] == [(run, 4)]
+    assert desk.regrow("show", "@last").code == 5
+
+
+def test_doctor_names_the_run_of_a_damaged_blob(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q" * 100_000)
+    run = desk.regrow("ls", "--json").json["runs"][0]["id"]
+    blob = next((desk.folder / ".regrow" / "blobs").glob("??/*"))
+    data = bytearray(blob.read_bytes())
+    data[1000] ^= 1
+    blob.chmod(0o600)
+    blob.write_bytes(data)
+    problems = desk.regrow("doctor", "--json").json["problems"]
+    assert [one["run"] for one in problems] == [run]
+    assert "is damaged" in problems[0]["text"]
+
+
+def test_gc_removes_old_runs_and_their_blobs_and_leaves_the_others(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q" * 100_000)
+    for blob in (desk.folder / ".regrow" / "blobs").glob("??/*"):
+        os.utime(blob, (time.time() - 7200,) * 2)
+    kept, dry = desk.regrow("gc", "--json").json, desk.regrow("gc", "--older-than", "0s", "--dry-run", "--json").json
+    assert (len(kept["runs"]), len(dry["runs"])) == (0, 1)
+    assert desk.regrow("ls", "--json").json["runs"]
+    gone = desk.regrow("gc", "--older-than", "0s", "--json").json
+    assert len(gone["runs"]) == 1
+    assert gone["blobs"] >= 1
+    assert desk.regrow("ls", "--json").json["runs"] == []
+    assert not list((desk.folder / ".regrow" / "blobs").glob("??/*"))
+
+
+def test_a_terminal_gets_colours_and_a_tree(desk):
+    (desk.folder / "hurry").touch()
+    written = on_a_terminal(desk, "run", "agent.py", "slow", "--steps", "3")
+    assert "\x1b[32m" in written
+    assert "slow" in written
+
+
+def test_no_color_is_honoured(desk):
+    desk.regrow("run", "agent.py", "fails")
+    with_colours, without = on_a_terminal(desk, "ls"), on_a_terminal(desk, "ls", NO_COLOR="1")
+    assert "\x1b[31m" in with_colours
+    assert "\x1b[31m" not in without
+    assert "failed" in without
+
+
+def test_help_lists_every_command_and_the_exit_codes(desk):
+    ran = desk.regrow("--help")
+    assert ran.code == 0
+    for text in ("demo", "resolve", "doctor", "130", "@failed", "the run can be resumed"):
+        assert text in ran.out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "resume", "retry", "ls", "show", "why", "logs", "cancel", "resolve", "doctor", "gc", "version", "demo"],
+)
+def test_the_help_of_every_command_has_an_example(desk, command):
+    ran = desk.regrow(command, "--help")
+    assert ran.code == 0
+    assert "Example: regrow" in ran.out
+    assert "--store" in ran.out
+    assert "--json" in ran.out
+
+
+def test_help_loads_no_terminal_library():
+    probe = "import sys, regrow.cli; regrow.cli.main(['--help']); print(sorted({'rich', 'apsw'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60)
+    assert "'rich'" not in done.stdout.splitlines()[-1]
+
+
+def test_a_version_says_what_it_is_of(desk):
+    assert desk.regrow("version").out.startswith("regrow ")
+
+
+def test_secrets_never_appear(desk):
+    (desk.folder / "hides.py").write_text(
+        "import logging, regrow\n\n@regrow.task\nasync def hides(token: regrow.Secret) -> None:\n"
+        "    logging.warning('using %s', token.reveal())\n    raise ValueError(f'refused {token.reveal()}')\n",
+        "utf-8",
+    )
+    ran = desk.regrow("run", "hides.py", "--token", "TOKEN", TOKEN="hunter2-hunter2")
+    views = [desk.regrow(*view) for view in (("why", "@last"), ("logs", "@last"), ("show", "@last", "--json"))]
+    assert ran.code == 1
+    assert "refused" in ran.err
+    assert "hunter2" not in "".join(one.out + one.err for one in (ran, *views))
