@@ -1,0 +1,459 @@
+"""An agent that finds the best model for a table. Kill it at any moment, start it again, and it goes on.
+
+It looks at the table, puts some rows aside, and lets a *chooser* propose experiments, which run side by side. Each
+round has fewer of them, on more data: what did well, and what grew from it. An experiment that fails is a result too,
+and the chooser learns from it. The winner is checked on the rows that no experiment has seen.
+
+    python examples/best_model.py
+    regrow run examples/best_model.py find_best_model --rounds 3 --width 12
+    regrow run examples/best_model.py find_best_model --table '{"source": "churn.csv", "target": "churned"}'
+
+`search` is the whole agent: a loop over plain calls. Those to `inspect`, to the chooser, to `evaluate` and to `check`
+are recorded, and what is recorded is never executed again in its run. What they pass is small and plain: a table is a
+reference, and a model is a `Spec`, which with a seed gives the same model at any time.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import math
+import os
+import statistics
+import time
+import warnings
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from sklearn import dummy, ensemble
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_selection import SelectKBest, mutual_info_classif, mutual_info_regression
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.svm import SVC, SVR
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+import regrow
+from regrow.examples.table import (
+    HELD_OUT,
+    Profile,
+    Table,
+    TableRef,
+    held_out_part,
+    load,
+    table_ref,
+    to_numbers,
+    training_part,
+)
+
+log = logging.getLogger(__name__)
+
+METRICS = {  # experiments are judged by the first
+    "classification": ["balanced_accuracy", "accuracy", "f1_macro"],
+    "regression": ["r2", "neg_mean_absolute_error", "neg_root_mean_squared_error"],
+}
+MAX_TERMS = 1_500  # columns that a model may be given: a demo should not bring a machine to its knees
+MAX_TRAINING_ROWS = 10_000  # that an experiment may use; the winner is refitted on all of them
+KNOBS = {"linear": "strength", "svm": "strength", "forest": "depth", "boosting": "depth", "neighbours": "neighbours"}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An idea for a model. Flat, and closed where it can be: a language model can answer in this form."""
+
+    family: Literal["linear", "svm", "forest", "boosting", "neighbours"]
+    columns: Literal["all", "numbers"] = "all"
+    top: int | None = None  # only so many columns: those that share most information with the target
+    degree: int = 1  # of the polynomial that the columns are expanded into
+    scaling: Literal["standard", "box-cox", "yeo-johnson"] = "standard"
+    strength: float = 1.0  # linear, svm: how closely to follow the data (the inverse of regularisation)
+    depth: int = 8  # forest, boosting: of each tree
+    neighbours: int = 9  # neighbours: how many have a say
+    why: str = field(default="", compare=False)  # for people, and for the next choice
+    parent: int | None = field(default=None, compare=False)  # the number of the trial that it grew from
+
+    def __str__(self) -> str:
+        knob = KNOBS[self.family]
+        parts = {
+            f"{self.family} ({knob} {getattr(self, knob):g})": True,
+            "numbers only": self.columns == "numbers",
+            f"top {self.top} columns": self.top is not None,
+            f"degree {self.degree}": self.degree > 1,
+            self.scaling: self.scaling != "standard",
+        }
+        return " · ".join(text for text, said in parts.items() if said)
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much an experiment may cost."""
+
+    rows: int
+    folds: int
+    repeats: int
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One idea, to be tried with one effort on one table."""
+
+    number: int
+    round: int
+    spec: Spec
+    effort: Effort
+    table: TableRef
+    seed: int
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of an experiment, a score or a failure. It timed itself, so that a replay tells the true times."""
+
+    number: int
+    round: int
+    spec: Spec
+    effort: Effort
+    started: float | None
+    seconds: float | None
+    score: float | None = None
+    spread: float | None = None
+    failure: str | None = None
+
+
+class ExperimentFailed(Exception):
+    """An idea did not work out. The reason is the cause's, the time is ours."""
+
+    def __init__(self, reason: str, started: float, seconds: float) -> None:
+        super().__init__(reason, started, seconds)
+        self.reason, self.started, self.seconds = reason, started, seconds
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The winner on rows that nothing was chosen by."""
+
+    rows: int
+    metrics: dict[str, tuple[float, float]]  # of the winner, and of a model that only guesses
+    importance: dict[str, float]  # by column: what is lost of the first metric when it is shuffled
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that the agent found out. `regrow.examples.report` makes it a table in the terminal, and a page."""
+
+    run: str
+    started: datetime
+    table: TableRef
+    profile: Profile
+    rounds: int
+    width: int
+    seed: int
+    trials: list[Trial]
+    winner: Trial
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        name, (reached, guessed) = next(iter(self.verdict.metrics.items()))
+        return f"{self.winner.spec}: {name} {reached:.3f} on {self.verdict.rows} unseen rows (guessing: {guessed:.3f})"
+
+
+# ---------------------------------------------------------------------------------------------------------- the agent
+
+
+class Chooser(Protocol):
+    """Decides what to try next: rules, or a `regrow.step` that asks a language model.
+
+    It is told what is in the table and how every trial went, failures included, and names at most `budget` ideas, the
+    best first. To name none ends the search.
+    """
+
+    async def __call__(self, profile: Profile, history: list[Trial], budget: int) -> list[Spec]:
+        """Choose."""
+
+
+BREAST_CANCER = TableRef("breast_cancer")
+
+
+@regrow.task
+async def find_best_model(table: TableRef = BREAST_CANCER, rounds: int = 4, width: int = 24, seed: int = 0) -> Outcome:
+    """Find the best model for a table.
+
+    Args:
+        table: which one, and what to predict; `table_ref` makes sure of it beforehand.
+        rounds: how often to choose. Each round tries half as many ideas as the one before, on more data.
+        width: how many ideas the first round tries.
+        seed: equal seeds give equal results, whatever is interrupted and whatever finishes first.
+    """
+    return await search(table, rounds, width, seed, chooser=by_rules)
+
+
+async def search(table: TableRef, rounds: int, width: int, seed: int, chooser: Chooser) -> Outcome:
+    """Choose, try, learn; then check. Call this from a task of your own to bring a chooser of your own."""
+    if rounds < 1 or width < 1:
+        raise ValueError(f"a search needs 1 round and 1 idea at the least, not rounds={rounds} and width={width}")
+    started = regrow.now()
+    profile = await inspect.aio(table)
+    table = replace(table, digest=profile.digest)  # from here on, other content under the same name is refused
+    history: list[Trial] = []
+    for round_, effort in enumerate(efforts(profile, rounds), start=1):
+        budget = max(2, width >> (round_ - 1))
+        specs = await chooser(profile, history, budget)
+        numbers = itertools.count(len(history) + 1)
+        experiments = [Experiment(next(numbers), round_, spec, effort, table, seed) for spec in specs[:budget]]
+        if not experiments:
+            break
+        results = await regrow.map(evaluate, experiments, concurrency=os.cpu_count() or 1, on_error="collect")
+        history += [r if isinstance(r, Trial) else failed(e, r) for e, r in zip(experiments, results, strict=True)]
+    winner = best(history)
+    verdict = await check.aio(table, winner.spec, seed)
+    return Outcome(regrow.current().run, started, table, profile, rounds, width, seed, history, winner, verdict)
+
+
+def efforts(profile: Profile, rounds: int) -> list[Effort]:
+    """Cheap looks at many ideas first: each round sees twice the data of the one before, the last one all of it."""
+    rows = min(int(profile.rows * (1 - HELD_OUT)), MAX_TRAINING_ROWS)
+    # A small table gives scores that are mostly luck, so more splits are averaged; a large one gives few, in good time.
+    repeats = min(max(150_000 // (rows * profile.width), 1), 10)
+    return [
+        Effort(max(rows >> left, min(rows, 200)), folds=4 if left < 2 else 3, repeats=max(repeats >> left, 1))
+        for left in reversed(range(rounds))
+    ]
+
+
+def failed(experiment: Experiment, error: BaseException) -> Trial:
+    """A failure is a result: here it becomes one that a chooser can read."""
+    return Trial(
+        experiment.number, experiment.round, experiment.spec, experiment.effort,
+        getattr(error, "started", None), getattr(error, "seconds", None),
+        failure=str(error) if isinstance(error, ExperimentFailed) else f"{type(error).__name__}: {error}",
+    )  # fmt: skip
+
+
+def ranked(trials: list[Trial]) -> list[Trial]:
+    """Those that have a score, the best first."""
+    return sorted((trial for trial in trials if trial.score is not None), key=lambda trial: -(trial.score or 0))
+
+
+def best(history: list[Trial]) -> Trial:
+    """The best of the last round that has a score: scores of different rounds do not compare."""
+    if not (scored := ranked(history)):
+        raise RuntimeError(f"none of {len(history)} experiments worked: {[trial.failure for trial in history[:3]]}")
+    return next(trial for trial in scored if trial.round == max(trial.round for trial in scored))
+
+
+# ------------------------------------------------------------------------------------------------- what the agent does
+
+
+@regrow.task
+def inspect(table: TableRef) -> Profile:
+    """Read the table, and say what is in it."""
+    return load(table).profile
+
+
+@regrow.task
+def evaluate(experiment: Experiment) -> Trial:
+    """Cross-validate one idea on some of the training rows."""
+    number, round_, spec, effort = experiment.number, experiment.round, experiment.spec, experiment.effort
+    be_a_good_neighbour()
+    started = time.time()
+    try:
+        table = training_part(experiment.table, experiment.seed).sample(effort.rows, experiment.seed)
+        judge = get_scorer(METRICS[table.profile.goal][0])
+        scores = []
+        for learn, test in table.folds(effort.folds, effort.repeats, experiment.seed):
+            model = fit(spec, learn, experiment.seed)
+            scores.append(float(judge(model, test.features, test.target)))
+    except Exception as error:
+        log.info("round %d  #%-3d %-50s failed: %s", round_, number, spec, error)
+        raise ExperimentFailed(f"{type(error).__name__}: {error}", started, time.time() - started) from error
+    score, spread, seconds = statistics.fmean(scores), statistics.pstdev(scores), time.time() - started
+    log.info("round %d  #%-3d %-50s %.3f ± %.3f  %5.1f s", round_, number, spec, score, spread, seconds)
+    return Trial(number, round_, spec, effort, started, seconds, score, spread)
+
+
+@regrow.task
+def check(table: TableRef, spec: Spec, seed: int) -> Verdict:
+    """Put the winner to the rows that nothing was chosen by, beside a model that only guesses."""
+    be_a_good_neighbour()
+    unseen, training = held_out_part(table, seed), training_part(table, seed)
+    model = refit(table, spec, seed)
+    guess = dummy.DummyClassifier() if unseen.profile.classes else dummy.DummyRegressor()
+    guess.fit(training.features, training.target)
+    metrics = {}
+    for name in METRICS[unseen.profile.goal]:
+        reached, guessed = (float(get_scorer(name)(m, unseen.features, unseen.target)) for m in (model, guess))
+        error = name.startswith("neg_")  # scikit-learn turns errors round, so that more is always better
+        metrics[name.removeprefix("neg_")] = (-reached, -guessed) if error else (reached, guessed)
+    some = unseen.sample(1_000, seed)
+    judge = METRICS[unseen.profile.goal][0]
+    shuffled = permutation_importance(model, some.features, some.target, scoring=judge, n_repeats=5, random_state=seed)
+    losses = zip(some.features, shuffled.importances_mean.tolist(), strict=True)
+    return Verdict(len(unseen.target), metrics, dict(sorted(losses, key=lambda pair: -pair[1])))
+
+
+def be_a_good_neighbour() -> None:
+    """Experiments run side by side: as many threads as cores for each of them would slow them all down."""
+    threadpool_limits(1)
+    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # its score will tell
+
+
+def refit(table: TableRef, spec: Spec, seed: int) -> Pipeline:
+    """The fitted model behind a result. It is not stored: a spec and a seed give the same one again."""
+    return fit(spec, training_part(table, seed), seed)
+
+
+def fit(spec: Spec, table: Table, seed: int) -> Pipeline:
+    """Make the model that an idea stands for. All that learns is inside, so that no fold learns from another."""
+    profile = table.profile
+    width = profile.width if spec.columns == "all" else len(profile.names("number"))
+    terms = math.comb(min(spec.top or width, width) + spec.degree, spec.degree) - 1
+    if terms > MAX_TERMS:
+        raise ValueError(f"degree {spec.degree} makes {terms:,} columns of {width}; {MAX_TERMS:,} are the limit")
+    steps: list[Any] = [to_numbers(profile, texts=spec.columns == "all", scaling=spec.scaling)]
+    if spec.top is not None and spec.top < width:
+        information = mutual_info_classif if profile.classes else mutual_info_regression
+        steps.append(SelectKBest(functools.partial(information, random_state=seed), k=spec.top))
+    if spec.degree > 1:
+        steps += [PolynomialFeatures(spec.degree, include_bias=False), StandardScaler()]
+    steps.append(estimator(spec, classify=bool(profile.classes), seed=seed))
+    return make_pipeline(*steps).fit(table.features, table.target)
+
+
+def estimator(spec: Spec, *, classify: bool, seed: int) -> Any:
+    """The last step of a model."""
+    match spec.family:
+        case "linear":
+            return LogisticRegression(C=spec.strength, max_iter=1_000) if classify else Ridge(1 / spec.strength)
+        case "svm":
+            regression = TransformedTargetRegressor(SVR(C=spec.strength), transformer=StandardScaler())
+            return SVC(C=spec.strength) if classify else regression
+        case "forest":
+            forest = ensemble.RandomForestClassifier if classify else ensemble.RandomForestRegressor
+            return forest(200, max_depth=spec.depth, max_features="sqrt" if classify else 0.5, random_state=seed)
+        case "boosting":
+            boosting = ensemble.HistGradientBoostingClassifier if classify else ensemble.HistGradientBoostingRegressor
+            return boosting(max_depth=spec.depth, max_iter=100, early_stopping=False, random_state=seed)
+        case "neighbours":
+            return (KNeighborsClassifier if classify else KNeighborsRegressor)(spec.neighbours, weights="distance")
+
+
+# ---------------------------------------------------------------------------------------- a chooser that needs no model
+
+
+@regrow.step
+async def by_rules(profile: Profile, history: list[Trial], budget: int) -> list[Spec]:
+    """Half of the budget for the best of the last round, the rest for what grows from it, mended failures first."""
+    if not history:
+        return opening(profile)[:budget]
+    last = [trial for trial in history if trial.round == history[-1].round]
+    good = ranked(last) or ranked(history)
+    kept = [
+        replace(trial.spec, why=f"among the best of round {trial.round}", parent=trial.number)
+        for trial in good[: (budget + 1) // 2]
+    ]
+    grown = itertools.chain(*itertools.zip_longest(*(variations(trial, profile) for trial in good[: len(kept)])))
+    tried, hopeless = {trial.spec for trial in history}, never_worked(history)
+    fresh = [*mended(last, profile), *(spec for spec in grown if spec and not settings(spec) & hopeless)]
+    return [*kept, *(spec for spec in dict.fromkeys(fresh) if spec not in tried)][:budget]
+
+
+def opening(profile: Profile) -> list[Spec]:
+    """Unlike ideas, the most promising first: the first round is cheap, and tells what kind of table this is."""
+    half, few = max(3, profile.width // 2), max(3, min(8, profile.width // 3))
+    ideas = [
+        Spec("linear", why="simple, and the measure of everything else"),
+        Spec("forest", why="steps and interactions, with little to tune"),
+        Spec("boosting", depth=4, why="often the best on tables"),
+        Spec("svm", why="smooth curved boundaries"),
+        Spec("neighbours", why="like goes with like"),
+        Spec("linear", scaling="box-cox", why=f"{profile.skewed} columns are skewed"),
+        Spec("linear", degree=2, strength=0.1, why="two columns may matter together"),
+        Spec("linear", top=few, why="most columns may be noise"),
+        Spec("svm", top=half, why="half of the columns may be noise"),
+        Spec("forest", top=half, why="half of the columns may be noise"),
+        Spec("svm", scaling="yeo-johnson", why=f"{profile.skewed} columns are skewed"),
+        Spec("linear", top=few, degree=3, strength=0.1, why="a few columns may matter together"),
+        Spec("boosting", columns="numbers", depth=4, why="text may be noise"),
+        *(Spec("linear", strength=strength, why="another strength") for strength in (0.05, 20.0)),
+        *(Spec("svm", strength=strength, why="another strength") for strength in (0.1, 10.0)),
+        *(Spec("neighbours", neighbours=count, why="another neighbourhood") for count in (3, 27)),
+        *(Spec("forest", depth=depth, why="another depth") for depth in (3, 16)),
+        *(Spec("boosting", depth=depth, why="another depth") for depth in (2, 8)),
+        Spec("neighbours", top=few, why="noise hides who is near"),
+        Spec("svm", degree=3, top=few, why="curves of a few columns"),
+        Spec("linear", degree=3, strength=0.1, why="all columns may matter together"),
+    ]
+    return [
+        spec
+        for spec in ideas
+        if (spec.scaling == "standard" or profile.skewed)
+        and (spec.columns == "all" or profile.names("text"))
+        and (spec.degree < 3 or (spec.top or profile.width) <= 15)  # the cube of more is beyond all measure
+        and (spec.family != "svm" or profile.rows < 20_000)  # its time grows with the square of the rows
+    ]
+
+
+def variations(trial: Trial, profile: Profile) -> list[Spec]:
+    """Neighbours of what did well, the most telling first."""
+    spec, knob = trial.spec, KNOBS[trial.spec.family]
+    value = getattr(spec, knob)
+    more, less = (value * 4, value / 4) if knob == "strength" else (value * 2, max(value // 2, 1))
+    changes: list[dict[str, Any]] = [{knob: more}, {knob: less}, {"top": max(3, 2 * (spec.top or profile.width) // 3)}]
+    if spec.family in ("linear", "svm") and spec.degree < 3:
+        changes.append({"degree": spec.degree + 1})
+    if spec.scaling == "standard" and profile.skewed:
+        changes.append({"scaling": "yeo-johnson"})
+    return [
+        replace(spec, **change, why=f"#{trial.number} with {name} {wanted}", parent=trial.number)
+        for change in changes
+        for name, wanted in change.items()
+    ]
+
+
+def mended(failures: list[Trial], profile: Profile) -> list[Spec]:
+    """What failed, in a milder form."""
+    milder = []
+    for trial in failures:
+        spec, why = trial.spec, f"instead of #{trial.number}, which failed"
+        if trial.failure and spec.scaling == "box-cox":
+            milder.append(replace(spec, scaling="yeo-johnson", why=why, parent=trial.number))
+        elif trial.failure and spec.degree > 1:
+            fewer = max(3, (spec.top or profile.width) // 4)
+            milder.append(replace(spec, top=fewer, why=why, parent=trial.number))
+    return milder
+
+
+def settings(spec: Spec) -> set[tuple[str, object]]:
+    """What an idea is made of, without its knob."""
+    return {(name, getattr(spec, name)) for name in ("family", "columns", "top", "degree", "scaling")}
+
+
+def never_worked(history: list[Trial]) -> set[tuple[str, object]]:
+    """Settings that were in a failure and never in a success: the lesson of what failed."""
+    worked = set[tuple[str, object]]().union(*(settings(trial.spec) for trial in ranked(history)))
+    return set[tuple[str, object]]().union(*(settings(trial.spec) for trial in history if trial.failure)) - worked
+
+
+def run_key(table: TableRef, *, rounds: int, width: int, seed: int) -> str:
+    """The same question gets the same key, and so the same run: asked again, it is resumed, or answered at once."""
+    return f"best-model/{table.name}/{table.target or ''}/{table.digest[:12]}/{rounds}x{width}/{seed}"
+
+
+if __name__ == "__main__":
+    from regrow.examples.report import render_text, write_report
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.captureWarnings(capture=True)
+    breast_cancer = table_ref()
+    outcome = regrow.run(find_best_model, breast_cancer, key=run_key(breast_cancer, rounds=4, width=24, seed=0))
+    print("", *render_text(outcome), f"report: {write_report(outcome, 'best-model.html')}", sep="\n")
