@@ -19,7 +19,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from regrow.examples.best_model import Outcome, Spec, Trial
+from regrow.examples.experiments import Outcome, Spec, Trial
 
 TITLES = {
     "balanced_accuracy": "balanced accuracy",

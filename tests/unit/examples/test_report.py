@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from regrow.examples.best_model import Effort, Outcome, Spec, Trial, Verdict
+from regrow.examples.experiments import Effort, Outcome, Spec, Trial, Verdict
 from regrow.examples.report import (
     Saved,
     answer,
