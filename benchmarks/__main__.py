@@ -165,8 +165,8 @@ def growth(folder: Path) -> Iterator[Figure]:
 
 
 HOW_TO_READ = """\
-Each figure stands beside the raw limit measured in the same run, in turn with it: machines differ and drift, ratios less
-so. For times the ratio says how many times the limit is needed, for rates what share of it is reached.
+Each figure stands beside the raw limit measured in the same run, in turn with it: machines differ and drift, ratios
+less so. For times the ratio says how many times the limit is needed, for rates what share of it is reached.
 """
 
 ALL = (cold_start, sequential, many_runs, fan_out, replay, history, large_results, growth)

@@ -153,7 +153,11 @@ class Desk:
         self.folder = folder
         (folder / "agent.py").write_text(AGENT, "utf-8")
         self.env = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("REGROW", "NO_COLOR", "FORCE"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("REGROW", "NO_COLOR", "FORCE"))
+            },
             "PYTHONPATH": str(SOURCE),
             "COLUMNS": "110",
             "TERM": "xterm-256color",
@@ -177,6 +181,8 @@ class Desk:
             [sys.executable, "-m", "regrow", *arguments],
             cwd=self.folder,
             env=self.env,
+            # A shell's background jobs inherit it ignored, and the tests may be one.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no thread runs here
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -96,7 +96,14 @@ def test_a_mistake_gets_a_sentence_and_no_traceback_of_ours(desk, arguments, sai
 def test_help_of_a_task_shows_its_arguments_types_defaults_and_docstring(desk):
     ran = desk.regrow("run", "agent.py", "agent", "--help")
     assert ran.code == 0
-    for text in ("Answer a question.", "--question TEXT", "what is asked.", "--width INTEGER", "[default: 3]", "required"):
+    for text in (
+        "Answer a question.",
+        "--question TEXT",
+        "what is asked.",
+        "--width INTEGER",
+        "[default: 3]",
+        "required",
+    ):
         assert text in ran.out
 
 

@@ -11,7 +11,7 @@ def test_cancelling_a_live_run_runs_its_finally_and_waits_for_the_end(desk):
     child = desk.begin("run", "agent.py", "slow")
     desk.wait_for_trace(5)
     cancelled = desk.regrow("cancel", "@last")
-    out, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=60)
     assert cancelled.code == 0, cancelled.err
     assert child.returncode == 1
     assert "cancelled by" in err

@@ -194,3 +194,45 @@ def test_code_that_swallows_a_strict_divergence_does_not_go_on_all_the_same() ->
     with pytest.raises(regrow.Divergence):
         crash_then_edit(original, edited, strict=True)
     assert not ledger
+
+
+def test_strict_sees_a_removal_before_what_comes_after_it_has_any_effect() -> None:
+    async def edited() -> list[int]:
+        return [await a(1), await a(3), await c(9), await c(10)]
+
+    with pytest.raises(regrow.Divergence) as parted:
+        crash_then_edit(original, edited, strict=True)
+    assert parted.value.path == "agent#1/b#1"
+    assert not ledger
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_strict_lets_calls_be_made_in_one_order_and_awaited_in_another() -> None:
+    async def crossed() -> list[int]:
+        first, second = a(1), b(2)
+        return [await second, await first, await c(3)]
+
+    for survive in range(3, 6):
+        result, parted = crash_then_edit(crossed, crossed, survive=survive, strict=True)
+        assert result == [2, 1, 3]
+        assert parted == []
+
+
+def test_a_failure_that_raced_with_calls_beside_it_is_no_divergence() -> None:
+    @regrow.step
+    async def item(number: int) -> int:
+        if number == 0:
+            await asyncio.sleep(0.02)
+            raise ConnectionError("slowly")
+        return number
+
+    async def mapped() -> list[int]:
+        try:
+            await regrow.map(item, range(20), concurrency=2)
+        except ConnectionError:
+            return [await c(1), await c(2)]
+        return []
+
+    result, parted = crash_then_edit(mapped, mapped, survive=24, strict=True)
+    assert result == [1, 2]
+    assert parted == []

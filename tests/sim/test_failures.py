@@ -352,7 +352,7 @@ class TestKeys:
         async def twice() -> None:
             store = CrashingStore()
             first = await regrow.start(agent, key="k", store=store)
-            with pytest.raises(regrow.RunHeld, match="pid"):
+            with pytest.raises(regrow.RunHeld, match="this very process"):
                 await regrow.start(agent, key="k", store=store)
             assert await first.result() == "done"
             assert first.status == "succeeded"

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 import regrow
+from regrow.authoring.home import host_of
+from regrow.authoring.run import drive
 from regrow.testing import Crash, CrashingStore
 
 from .lives import ledger, live, note, records_of, survives_every_crash
@@ -448,3 +450,36 @@ def test_retries_count_on_after_a_crash() -> None:
         return await flaky()
 
     survives_every_crash(parent, expected=4)
+
+
+def test_a_stream_waits_and_counts_its_attempts_on_after_a_crash_and_a_retry() -> None:
+    failing = [True]
+
+    @regrow.step(retries=2, backoff=regrow.Backoff(base=0.001))
+    async def tokens() -> AsyncIterator[int]:
+        note("tokens")
+        assert len(regrow.current().failures) == regrow.current().attempt - 1
+        yield 1
+        if failing:
+            raise ConnectionError("cut")
+
+    @regrow.task
+    async def reader() -> list[int]:
+        return [token async for token in tokens()]
+
+    store = CrashingStore()
+    ledger.clear()
+    store.die_after(5)
+    with pytest.raises(Crash):
+        live(reader, store=store)
+    store.revive()
+    with pytest.raises(ConnectionError):
+        live(reader, store=store)
+    assert ledger["tokens"] == 3
+    host = host_of(store)
+    driver = host.take_up(store.runs()[0].id, retry_as="somebody@here")
+    failing.clear()
+    assert drive(host, driver, reader, (), {}) == [1]
+    assert ledger["tokens"] == 4
+    retried = next(record for record in records_of(store) if type(record.event).__name__ == "RunRetried")
+    assert retried.actor == "somebody@here"

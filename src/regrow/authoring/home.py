@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import weakref
 from pathlib import Path
 
 from regrow.engine.host import Host
@@ -15,7 +16,9 @@ from regrow.journal.store import Store
 StoreLike = Store | str | os.PathLike[str] | None
 """A store, the folder of one, or None for ``REGROW_HOME``, or else ``.regrow/`` in the working directory."""
 
-_hosts: dict[object, Host] = {}
+_hosts: dict[tuple[int, Path], Host] = {}
+_hosts_of_objects: weakref.WeakValueDictionary[int, Host] = weakref.WeakValueDictionary()
+"""A host holds its store, so an id stays its store's as long as the entry lives; that is as long as anything runs."""
 _guard = threading.Lock()
 
 
@@ -32,15 +35,14 @@ def host_of(store: StoreLike) -> Host:
     """
     with _guard:
         if store is None or isinstance(store, str | os.PathLike):
-            place = folder(store).absolute()
-            key: object = (os.getpid(), place)
+            key = (os.getpid(), folder(store).absolute())
             if key not in _hosts:
-                _hosts[key] = Host(SqliteStore(place), InlineExecutor())
+                _hosts[key] = Host(SqliteStore(key[1]), InlineExecutor())
             return _hosts[key]
-        key = (os.getpid(), id(store))
-        if key not in _hosts:
-            _hosts[key] = Host(store, InlineExecutor())
-        return _hosts[key]
+        host = _hosts_of_objects.get(id(store))
+        if host is None:
+            host = _hosts_of_objects[id(store)] = Host(store, InlineExecutor())
+        return host
 
 
 def forget(host: Host) -> None:
@@ -48,12 +50,13 @@ def forget(host: Host) -> None:
     with _guard:
         for key in [key for key, one in _hosts.items() if one is host]:
             del _hosts[key]
+        _hosts_of_objects.pop(id(host.store), None)
     host.close()
 
 
 @atexit.register
 def _close_all() -> None:
-    for (pid, _), host in [(key, host) for key, host in _hosts.items() if isinstance(key, tuple)]:
+    for (pid, _), host in list(_hosts.items()):
         if pid == os.getpid():
             host.close()
             if isinstance(host.store, SqliteStore):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from regrow.authoring.home import StoreLike, host_of
+from regrow.authoring.home import StoreLike, folder, host_of
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
@@ -25,7 +25,7 @@ from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver, Observer, Tally
 from regrow.engine.host import Host
 from regrow.engine.state import RunState, fold
-from regrow.errors import KeyConflict, RunCancelled, UnknownRun, UsageError
+from regrow.errors import Corrupted, KeyConflict, RunCancelled, UnknownRun, UsageError
 from regrow.journal.records import CallSucceeded, RunCreated, unseal_all
 from regrow.journal.store import NewRun, RunRow, RunStatus
 from regrow.values.ids import new_run_id
@@ -156,8 +156,7 @@ async def start(
     return Handle(host, opened.run, opened, work)
 
 
-# -- the parts, which the command line uses too
-# -------------------------------------------------------------------------
+# -- the parts, which the command line uses too ------------------------------------------------------------------------
 
 
 def open_run(
@@ -205,15 +204,18 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
         loop = asyncio.get_running_loop()
         drive_on(loop)
         work = asyncio.Task(_drive_async(host, driver, task, args, kwargs), loop=loop)
-        with _terminated_gently(driver):
+        # Ctrl-C is the runner's to take: it cancels this coroutine.
+        with _stopped_gently(driver, signal.SIGTERM) as asked:
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
-                driver.let_go()  # Ctrl-C; the run's own cancellation ends in RunCancelled
+                driver.let_go()  # the run's own cancellation ends in RunCancelled, not here
                 await asyncio.wait((work,))
+                if asked:
+                    raise asked[0] from None
                 raise
 
-    with _said_how_to_resume(driver), asyncio.Runner() as runner:
+    with _said_how_to_resume(host, driver), asyncio.Runner() as runner:
         try:
             return runner.run(main())
         except (KeyboardInterrupt, SystemExit):
@@ -232,6 +234,8 @@ def outcome_of(host: Host, run: str) -> Any:
     state = fold(unseal_all(run, host.store.read(run)))
     ended = state.ended
     if ended is None:
+        if host.store.get(run).outcome is not None:
+            raise Corrupted(f"run {run}: it has ended, and the record of its end is missing")
         raise UnknownRun(run, f"run {run} has not ended")
     if ended.outcome == "cancelled":
         raise RunCancelled(run, f"run {run} was {ended.reason or 'cancelled'}")
@@ -278,7 +282,7 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
     error: BaseException | None = None
     result = None
     place = here()
-    with _said_how_to_resume(driver), _terminated_gently(driver):
+    with _said_how_to_resume(host, driver), _stopped_gently(driver, signal.SIGINT, signal.SIGTERM) as asked:
         try:
             place.branch = invocation.branch
             result = call_sync(invocation)
@@ -289,6 +293,8 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
         finally:
             place.branch = None  # whatever an interrupt at the wrong moment has left there
         told = conclude(host, driver, invocation.path, error)
+        if asked and driver.log.state.ended is None:
+            raise asked[0]
         if told is not None:
             raise told
         return result
@@ -352,36 +358,40 @@ def _cancel_on(loop: asyncio.AbstractEventLoop, work: asyncio.Task[Any]) -> None
 
 
 @contextmanager
-def _terminated_gently(driver: Driver) -> Iterator[None]:
-    """Take SIGTERM as a request to stop: ``finally`` blocks run, the state is recorded, and the exit code is 143."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = False
+def _stopped_gently(driver: Driver, *numbers: signal.Signals) -> Iterator[list[BaseException]]:
+    """Take signals as a request to stop: ``finally`` blocks run, and nothing more is recorded.
 
-    def terminate(_number: int, _frame: Any) -> None:
-        nonlocal asked
-        asked = True
+    Gives a list that will hold what the signal asks to be raised, once there was one: the code's own ``finally`` blocks
+    may end in another exception.
+    """
+    asked: list[BaseException] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def stop(number: int, _frame: Any) -> None:
+        wanted = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+        asked.append(wanted)
         driver.let_go()
         if not _loop_is_running():
-            raise SystemExit(128 + signal.SIGTERM)
+            raise wanted
 
-    former = signal.signal(signal.SIGTERM, terminate)
+    former = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
-    except asyncio.CancelledError:
-        if asked:
-            raise SystemExit(128 + signal.SIGTERM) from None
-        raise
+        yield asked
     finally:
-        signal.signal(signal.SIGTERM, former)
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
-def _said_how_to_resume(driver: Driver) -> Iterator[None]:
+def _said_how_to_resume(host: Host, driver: Driver) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         if driver.log.state.ended is None:
-            sys.stderr.write(f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}\n")
+            elsewhere = "" if host.store.place == str(folder().absolute()) else f" --store {host.store.place}"
+            sys.stderr.write(
+                f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}{elsewhere}\n"
+            )
         raise

@@ -42,8 +42,7 @@ def task(function: Any = None, /, **options: Any) -> Any:
             * ``once``: execute at most once. If a crash hides the outcome, the run stops with `regrow.OutcomeUnknown`
               until ``reconcile`` or a person says what happened.
             * ``reconcile``: a function with the same arguments that looks up what became of a once-only call, and
-            returns
-              `regrow.Happened`, `regrow.DidNotHappen`, or None if it cannot tell either.
+              returns `regrow.Happened`, `regrow.DidNotHappen`, or None if it cannot tell either.
 
     Raises:
         UsageError: an option is unknown or cannot hold here.

@@ -58,6 +58,10 @@ class Branch:
         self._position += 1
         return f"{self.prefix}{name}#{ordinal}", self._position
 
+    def made(self, name: str) -> int:
+        """Give how many calls of a name it has made."""
+        return self._ordinals.get(name, 0)
+
     def fork(self, name: str) -> Branch:
         """Begin a strand of its own, named after the function that it runs."""
         ordinal = self._forks.get(name, 0) + 1

@@ -183,7 +183,13 @@ def _attempts(  # noqa: PLR0917 - what a life knows by now
         again = decide.blame(error, call.path)
         forgiven = known.forgiven if known else 0
         verdict = decide.after_failure(
-            options, call.path, attempt, error, forgiven=forgiven, first_begun=first_begun, now=driver.now()
+            options,
+            scope.idempotency_key,
+            attempt,
+            error,
+            forgiven=forgiven,
+            first_begun=first_begun,
+            now=driver.now(),
         )
         if isinstance(verdict, decide.GiveUp):
             driver.tally.executed += 1

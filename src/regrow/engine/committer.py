@@ -90,7 +90,6 @@ class Committer:
         self._asked = False
         self._under_way = False
         self._thread: threading.Thread | None = None
-        self._closing = False
         self._lost: dict[tuple[str, int], RegrowError] = {}
 
     def hand_in(self, entry: Entry) -> None:
@@ -140,6 +139,10 @@ class Committer:
         if entry.run in fenced:
             raise _lost(entry)
 
+    def forget(self, run: str, epoch: int) -> None:
+        """Drop what is remembered of a lease that is over."""
+        self._lost.pop((run, epoch), None)
+
     def flush(self) -> None:
         """Make everything that was handed in durable."""
         with self._turn:
@@ -149,14 +152,13 @@ class Committer:
             if batch:
                 self._commit(batch)
 
-    def close(self) -> None:
-        """Commit what waits, and stop the thread."""
-        self.flush()
+    def rest(self) -> None:
+        """Stop the thread, which has nothing left to do; the next entry that waits starts another."""
         with self._turn:
-            self._closing = True
+            thread, self._thread = self._thread, None
             self._turn.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        if thread is not None:
+            thread.join()
 
     def _wake(self) -> None:
         with self._turn:
@@ -170,10 +172,10 @@ class Committer:
     def _run(self) -> None:
         while True:
             with self._turn:
-                while not self._closing and not any(waiter is not None for _, waiter in self._waiting):
+                while not any(ticket is not None for _, ticket in self._waiting):
+                    if self._thread is not threading.current_thread():
+                        return
                     self._turn.wait()
-                if self._closing:
-                    return
                 batch, self._waiting = self._waiting, []
                 self._under_way = True
             try:

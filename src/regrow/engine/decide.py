@@ -99,13 +99,13 @@ class GiveUp(msgspec.Struct, frozen=True):
 
 
 def after_failure(
-    options: Options, path: str, attempt: int, error: Exception, *, forgiven: int, first_begun: float, now: float
+    options: Options, identity: str, attempt: int, error: Exception, *, forgiven: int, first_begun: float, now: float
 ) -> RetryAt | GiveUp:
     """Say what to do after a failed attempt.
 
     Args:
         options: of the call.
-        path: of the call; the jitter of its back-off is drawn from it.
+        identity: what no other call of any run has; the jitter of the back-off is drawn from it.
         attempt: which one failed.
         error: of what.
         forgiven: how many earlier attempts do not count.
@@ -117,7 +117,7 @@ def after_failure(
     counted = attempt - forgiven
     if counted > options.retries:
         return GiveUp("no retries left")
-    moment = now + options.backoff.wait(counted, path, asked_wait(error))
+    moment = now + options.backoff.wait(counted, identity, asked_wait(error))
     due = deadline(options, first_begun)
     if due is not None and moment >= due:
         return GiveUp("deadline")

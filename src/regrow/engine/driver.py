@@ -69,11 +69,9 @@ class Driver:
         now: gives the wall clock's time, in seconds since the epoch.
         tally: what was done so far.
         halted: why the driver cannot go on, once it cannot: the lease was lost, the store failed, a divergence in
-        strict
-            mode, an unknown outcome. Then nothing more is recorded, and nothing the code does can change that.
+            strict mode, an unknown outcome. Then nothing more is recorded, and nothing the code does can change that.
         closing: the run is over for this driver, or being let go of to be resumed later: nothing new begins, and what
-        is
-            cut short now is not recorded as given up.
+            is cut short now is not recorded as given up.
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
     """
@@ -128,10 +126,11 @@ class Driver:
             callee.inputs(invocation.args, invocation.kwargs), allow_opaque=callee.kind != "task", where=callee.name
         )
         with self._lock:
-            scope = invocation.branch.scope.path
-            match = self._replay.match(scope, invocation.path, invocation.position, inputs.digest)
+            match = self._replay.match(invocation, inputs.digest)
             if match.parted is not None:
                 self.part(match.path, match.parted)
+            if match.skipped is not None and self._strict:
+                self.part(match.skipped, f"it is recorded before {match.path}, and the code has not made it")
         shown = inputs.data if inputs.data is not None and len(inputs.data) <= INPUT_BYTES else b""
         return Call(match.path, callee.kind, invocation.position, inputs.digest, shown), match.known
 
@@ -209,19 +208,22 @@ class Driver:
         except RegrowError as problem:
             raise self.halt(problem) from None
 
-    def hand_in(self, event: Event, blobs: tuple[str, ...] = (), *, at_last: bool = False) -> None:
+    def hand_in(
+        self, event: Event, blobs: tuple[str, ...] = (), *, at_last: bool = False, actor: str = "driver"
+    ) -> None:
         """Append an event that nobody waits for; durable with, or before, whatever is recorded next.
 
         Args:
             event: what happened.
             blobs: what its values need.
             at_last: append it even though nothing can be appended any more: it says why.
+            actor: who or what caused it.
         """
         with self._lock:
             if self.halted is not None and not at_last:
                 return
             try:
-                record, entry = self.log.append(event, blobs)
+                record, entry = self.log.append(event, blobs, actor)
                 self._committer.hand_in(entry)
             except BaseException as problem:
                 self._halt_midway(problem)
@@ -293,7 +295,8 @@ class Driver:
     def _halt_midway(self, problem: BaseException) -> None:
         """Stop for good because the log may hold a record that the store does not; the next one would leave a gap.
 
-        A signal handler, too, may raise between the two (``KeyboardInterrupt``); the run is then resumed from the store.
+        A signal handler, too, may raise between the two (``KeyboardInterrupt``); the run is then resumed from the
+        store.
         """
         if isinstance(problem, RegrowError):
             self.halt(problem)

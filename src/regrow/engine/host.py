@@ -6,11 +6,12 @@ for minutes does not lose its lease for being slow; a process that is stopped as
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import platform
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from regrow._version import __version__
 from regrow.engine.branches import here
@@ -19,7 +20,7 @@ from regrow.engine.driver import Driver, Observer
 from regrow.engine.executor import Executor
 from regrow.engine.log import RunLog
 from regrow.engine.vault import Vault
-from regrow.errors import LeaseLost, StoreError
+from regrow.errors import LeaseLost, RunHeld, StoreError
 from regrow.journal.records import DriverOpened, RunCreated, RunRetried
 from regrow.journal.store import LEASE_SECONDS, LogLine, Store
 from regrow.values.secret import redact
@@ -50,6 +51,7 @@ class Host:
     ) -> None:
         """Be ready to drive runs of `store`; nothing is registered or started before the first."""
         self.store = store
+        self._beat_seconds = min(_BEAT_SECONDS, lease_seconds / 3)
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
         self._executor = executor
@@ -59,8 +61,8 @@ class Host:
         self._holder: str | None = None
         self._drivers: dict[str, Driver] = {}
         self._logs: dict[str, list[LogLine]] = {}
-        self._heart: threading.Thread | None = None
-        self._stopping = threading.Event()
+        self._unreleased: dict[str, int] = {}
+        self._stop_beating = threading.Event()
 
     def take_up(
         self,
@@ -86,8 +88,13 @@ class Host:
             RunHeld: another live process drives it.
             Corrupted: its journal is not what was written.
         """
-        holder = self._ready()
-        epoch = self.store.claim(run, holder, seconds=self._lease_seconds)
+        holder = self._awake()
+        try:
+            epoch = self.store.claim(run, holder, seconds=self._lease_seconds)
+        except RunHeld as held:
+            if held.holder == holder:
+                raise RunHeld(run, "this very process") from None
+            raise
         try:
             log = RunLog(run, self.store.read(run), epoch, self._clock)
             driver = Driver(
@@ -97,7 +104,7 @@ class Host:
                 driver.hand_in(created, created_blobs)
             driver.hand_in(DriverOpened(holder, __version__, platform.python_version()))
             if retry_as is not None and log.state.ended is not None:
-                driver.hand_in(RunRetried(log.state.ended.again))
+                driver.hand_in(RunRetried(log.state.ended.again), actor=retry_as)
             self.committer.flush()
         except BaseException:
             self.store.release(run, epoch)
@@ -115,45 +122,63 @@ class Host:
         try:
             self.committer.flush()
             self._flush_logs()
-            if driver.log.state.ended is None:  # otherwise the record of the end has ended the lease as well
+            if not driver.log.ended_here:  # otherwise the record of the end has ended the lease as well
                 self.store.release(driver.run, driver.log.epoch)
         except StoreError:
+            with self._lock:
+                self._unreleased[driver.run] = driver.log.epoch
             if driver.halted is None:
                 raise
+        finally:
+            self.committer.forget(driver.run, driver.log.epoch)
+            self._rest_if_idle()
 
     def close(self) -> None:
         """Stop the heartbeat and withdraw from the store, which stays open."""
-        self._stopping.set()
-        if self._heart is not None:
-            self._heart.join()
-        self.committer.close()
-        if self._holder is not None:
-            self.store.unregister(self._holder)
-        _logging.forget(self)
+        with self._lock:
+            self._unreleased.clear()
+            self._drivers.clear()
+        self._rest_if_idle()
 
     def note_log(self, run: str, line: LogLine) -> None:
         """Keep a log line until the next heartbeat writes it."""
         with self._lock:
             self._logs.setdefault(run, []).append(line)
 
-    def _ready(self) -> str:
+    def _awake(self) -> str:
+        """Register with the store and start the heartbeat, unless that is done; give the holder's name."""
         with self._lock:
             if self._holder is None:
                 holder = self.store.register()
-                heart = threading.Thread(target=self._beat, name="regrow-heartbeat", daemon=True)
-                heart.start()
+                stop = threading.Event()
+                threading.Thread(target=self._beat, args=(holder, stop), name="regrow-heartbeat", daemon=True).start()
                 _logging.remember(self)
-                self._heart, self._holder = heart, holder
+                self._stop_beating, self._holder = stop, holder
             return self._holder
 
-    def _beat(self) -> None:
-        while not self._stopping.wait(_BEAT_SECONDS):
+    def _rest_if_idle(self) -> None:
+        """Withdraw from the store when no run is left, so that nothing is left running behind a finished one."""
+        with self._lock:
+            if self._holder is not None and not self._drivers and not self._unreleased:
+                self._stop_beating.set()
+                holder, self._holder = self._holder, None
+                _logging.forget(self)
+                self.committer.rest()
+                with contextlib.suppress(StoreError):
+                    self.store.unregister(holder)
+
+    def _beat(self, holder: str, stop: threading.Event) -> None:
+        while not stop.wait(self._beat_seconds):
             with self._lock:
-                drivers = dict(self._drivers)
-            if not drivers or self._holder is None:
-                continue
+                drivers, unreleased = dict(self._drivers), dict(self._unreleased)
             try:
-                held = self.store.renew(self._holder, seconds=self._lease_seconds)
+                for run, epoch in unreleased.items():
+                    self.store.release(run, epoch)
+                    with self._lock:
+                        self._unreleased.pop(run, None)
+                self._rest_if_idle()
+                held = self.store.renew(holder, seconds=self._lease_seconds)
+                self.committer.flush()  # what nobody waits for shows soon all the same: which tasks are running, say
                 self._flush_logs()
             except StoreError:
                 continue  # a lease outlives many beats; if this lasts, appending fails too, and says so
@@ -171,33 +196,40 @@ class Host:
             self.store.write_logs(run, lines)
 
 
-class _RunLogging(logging.Handler):
-    """Sends what user code logs inside a run to that run's host."""
+class _RunLogging:
+    """Sends what user code logs inside a run to that run's host.
+
+    It listens where log records are made and not with a handler, because a handler on the root logger would silence
+    Python's own last resort, and make a later ``logging.basicConfig`` do nothing.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
         self._hosts: list[Host] = []
+        self._make: Callable[..., logging.LogRecord] = logging.LogRecord
 
     def remember(self, host: Host) -> None:
         self._hosts.append(host)
-        if len(self._hosts) == 1:
-            logging.getLogger().addHandler(self)
+        if logging.getLogRecordFactory() is not self._listen:
+            self._make = logging.getLogRecordFactory()
+            logging.setLogRecordFactory(self._listen)
 
     def forget(self, host: Host) -> None:
         if host in self._hosts:
             self._hosts.remove(host)
-            if not self._hosts:
-                logging.getLogger().removeHandler(self)
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def _listen(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = self._make(*args, **kwargs)
         branch = here().branch
-        if branch is None:
-            return
-        scope = branch.scope
-        host = next((one for one in self._hosts if one.vault is scope.driver.vault), None)
-        if host is not None:
-            line = LogLine(record.created, scope.path, scope.attempt, record.levelname, redact(self.format(record)))
-            host.note_log(scope.driver.run, line)
+        if branch is not None:
+            scope = branch.scope
+            host = next((one for one in self._hosts if one.vault is scope.driver.vault), None)
+            if host is not None:
+                text = redact(_PLAIN.format(record))
+                host.note_log(
+                    scope.driver.run, LogLine(record.created, scope.path, scope.attempt, record.levelname, text)
+                )
+        return record
 
 
+_PLAIN = logging.Formatter()
 _logging = _RunLogging()

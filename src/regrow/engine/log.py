@@ -16,6 +16,7 @@ class RunLog:
         run: whose journal it is.
         state: of all records so far, including those not yet durable.
         epoch: of the lease under which it writes.
+        ended_here: whether the run's end is among what was appended here.
     """
 
     def __init__(self, run: str, stored: list[StoredRecord], epoch: int, clock: Callable[[], float]) -> None:
@@ -27,6 +28,7 @@ class RunLog:
         """
         self.run = run
         self.epoch = epoch
+        self.ended_here = False
         self.state = RunState()
         self._clock = clock
         for record in unseal_all(run, stored):
@@ -41,4 +43,5 @@ class RunLog:
         self._previous = stored.hash
         state.apply(record)
         outcome = event.outcome if type(event) is RunEnded else None
+        self.ended_here = outcome is not None
         return record, Entry(self.run, self.epoch, stored, blobs, outcome, type(event) is RunRetried, record.time)

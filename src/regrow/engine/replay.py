@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import msgspec
 
+from regrow.engine.branches import Branch
+from regrow.engine.callee import Invocation
 from regrow.engine.state import CallState, RunState
-from regrow.journal.records import CallCancelled
+from regrow.journal.records import CallCancelled, CallFailed
 
 
 class Match(msgspec.Struct, frozen=True):
@@ -21,11 +23,14 @@ class Match(msgspec.Struct, frozen=True):
         path: under which the call is, or will be, recorded.
         known: what is recorded of it; None if it is new.
         parted: in words, how code and journal have parted here; None if they have not.
+        skipped: a call that the journal has before this one and the code has not made. It may yet be made, having been
+            moved; in strict mode that is not waited for.
     """
 
     path: str
     known: CallState | None = None
     parted: str | None = None
+    skipped: str | None = None
 
 
 class Replay:
@@ -36,15 +41,14 @@ class Replay:
         self._state = state
         self._grounds: dict[str, _Ground] = {}
 
-    def match(self, scope: str, path: str, position: int, digest: bytes) -> Match:
+    def match(self, invocation: Invocation, digest: bytes) -> Match:
         """Find what is recorded of a call, and claim it.
 
         Args:
-            scope: path of the call in which this one is made.
-            path: where the call stands in the code as it runs now.
-            position: the how-manieth call of its branch it is.
+            invocation: the call as the code makes it now.
             digest: of its inputs.
         """
+        scope, path = invocation.branch.scope.path, invocation.path
         ground = self._grounds.get(scope)
         if ground is None:
             # Whatever the scope holds when its code makes its first call was recorded by an earlier life or attempt.
@@ -53,7 +57,10 @@ class Replay:
             return Match(path)
         known = ground.recorded.get(path)
         if known is not None and known.call.digest == digest and ground.claim(path):
-            return Match(path, known)
+            skipped = None
+            if known.call.position > invocation.position:
+                skipped = ground.skipped(invocation.branch, known.call.position)
+            return Match(path, known, skipped=skipped)
         moved = ground.unclaimed_with(path, digest)
         if moved is not None:
             ground.claim(moved.call.path)
@@ -65,7 +72,7 @@ class Replay:
         if known is not None:
             reason = "it was recorded with other inputs, and no unclaimed call of this branch has these"
             return Match(free, parted=reason)
-        other = ground.unclaimed_at(path, position)
+        other = ground.unclaimed_at(path, invocation.position)
         return Match(free, parted=None if other is None else f"the journal has {other} in its place")
 
     def forget(self, scope: str) -> None:
@@ -114,6 +121,8 @@ class _Ground:
 
     def unclaimed_at(self, path: str, position: int) -> str | None:
         """Give the unclaimed call that was recorded at this position of a path's branch, whatever its name."""
+        if self._raced():
+            return None
         if self._by_position is None:
             self._by_position = {
                 (_branch_and_name(known.call.path)[0], known.call.position): known.call.path
@@ -122,13 +131,32 @@ class _Ground:
         other = self._by_position.get((_branch_and_name(path)[0], position))
         return None if other in self._claimed else other
 
+    def skipped(self, branch: Branch, position: int) -> str | None:
+        """Give an unclaimed call of a branch that stands before a position and has not been made so far."""
+        if self._raced():
+            return None
+        for path, known in self.recorded.items():
+            if known.call.position < position and path not in self._claimed and path.startswith(branch.prefix):
+                name, _, ordinal = path[len(branch.prefix) :].partition("#")
+                if "/" not in ordinal and ordinal.isdecimal() and int(ordinal) > branch.made(name):
+                    return path
+        return None
+
+    def _raced(self) -> bool:
+        """Tell whether a call of this scope failed or was given up on.
+
+        How many others are made beside such a call before the code sees it differs from run to run, in code that nobody
+        has edited: what is missing then proves nothing.
+        """
+        return any(isinstance(known.outcome, CallFailed | CallCancelled) for known in self.recorded.values())
+
     def passed_over(self, detour: int | None) -> list[str]:
+        if self._raced():
+            return []
         return [
             path
             for path, known in self.recorded.items()
-            if path not in self._claimed
-            and (detour is None or known.seq <= detour)
-            and not isinstance(known.outcome, CallCancelled)
+            if path not in self._claimed and (detour is None or known.seq <= detour)
         ]
 
 

@@ -41,11 +41,14 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
         # The code left the stream here or was cancelled while it waited for more; edited code that waits gets more.
         await driver.wait_until(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
-    attempt = decision.attempt if isinstance(decision, decide.Execute) else 1
-    first_begun = driver.now()
+    assert isinstance(decision, decide.Execute)  # noqa: S101 - a stream is never once-only, so nothing else is left
+    attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
     while True:
+        await driver.wait_until(moment)
         started = driver.now()
-        scope = Scope(driver, call, outer, attempt=attempt)
+        if first_begun is None:
+            first_begun = started
+        scope = Scope(driver, call, outer, attempt=attempt, failures=known.attempts if known else ())
         allowed = decide.allowance(options, first_begun, started)
         try:
             async with _running(invocation, scope) as body:
@@ -58,19 +61,27 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
             driver.check()
             again = decide.blame(error, call.path)
             verdict = decide.after_failure(
-                options, call.path, attempt, error, forgiven=0, first_begun=first_begun, now=driver.now()
+                options,
+                scope.idempotency_key,
+                attempt,
+                error,
+                forgiven=known.forgiven if known else 0,
+                first_begun=first_begun,
+                now=driver.now(),
             )
             if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
                 driver.tally.executed += 1
                 await driver.durable(driver.record(CallFailed(call, attempt, started, capture(error), again), loop))
                 decide.mark(error, call.path)
                 raise
-            failed = AttemptFailed(call, attempt, started, capture(error), verdict.moment, again)
+            moment = verdict.moment
+            failed = AttemptFailed(call, attempt, started, capture(error), moment, again)
             await driver.durable(driver.record(failed, loop))
             driver.begin_anew(call.path)
-            await driver.wait_until(verdict.moment)
+            known = driver.log.state.calls[call.path]
             attempt += 1
         else:
+            driver.look_for_passed_over(call.path)
             driver.tally.executed += 1
             done = CallSucceeded(call, attempt, started, NOTHING, len(recorded))
             await driver.durable(driver.record(done, loop))

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import BinaryIO, Protocol
 from regrow.errors import Corrupted, StoreUnavailable
 
 _CHUNK = 1 << 20
+_ABANDONED_SECONDS = 3600.0
 
 
 class BlobStore(Protocol):
@@ -67,6 +69,7 @@ class FileBlobs:
     def __init__(self, folder: Path) -> None:
         """Keep blobs below `folder`, which is made when the first one comes."""
         self._folder = folder
+        self._swept = False
 
     def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
@@ -125,8 +128,8 @@ class FileBlobs:
     def _is_here(self, digest: str) -> bool:
         """Tell whether a blob is here, sound and durable; and renew its time, so that a collection leaves it alone.
 
-        Another process may have renamed it a moment ago and died before its folder was synced, and a damaged one must not
-        stand in for the sound content that is at hand now: that replaces it.
+        Another process may have renamed it and died before its folder was synced; and a damaged one must not stand in
+        for the sound content that is at hand now, which replaces it.
         """
         path = self._path(digest)
         try:
@@ -148,12 +151,22 @@ class FileBlobs:
         if not self._folder.exists():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _sync_folder(self._folder.parent)
+        if not self._swept:
+            self._sweep()
         handle, name = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file, Path(name)
         finally:
             Path(name).unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed had not finished writing; whoever still writes touches its file."""
+        self._swept = True
+        for left in self._folder.glob(".arriving-*"):
+            with contextlib.suppress(FileNotFoundError):
+                if left.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
+                    left.unlink()
 
     def _settle(self, file: BinaryIO, arrived: Path, digest: str) -> None:
         """Make an arrived file durable under its name: first its content, then the name, then the folder's list."""

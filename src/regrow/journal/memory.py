@@ -1,4 +1,4 @@
-"""The store's in-memory twin: the same promises, kept in dictionaries. Shipped to users as `regrow.testing.MemoryStore`."""
+"""The store's in-memory twin: the same promises, kept in dictionaries. Shipped as `regrow.testing.MemoryStore`."""
 
 from __future__ import annotations
 
@@ -83,17 +83,19 @@ class MemoryStore:
             newest = sorted(self._rows, key=lambda run: (self._rows[run].created, run), reverse=True)
             return [self.get(run) for run in newest[:limit]]
 
-    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
+    def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""
         with self._lock:
-            return [record for record in self._records.get(run, ()) if record.seq > after]
+            found = [record for record in self._records.get(run, ()) if record.seq > after]
+            return found if limit is None else found[:limit]
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
         """See `Store.claim`."""
         with self._lock:
             row = self.get(run)
-            if row.held:
-                raise RunHeld(run, row.holder)
+            lease = self._leases[run]
+            if lease.until > self._clock():
+                raise RunHeld(run, lease.holder)
             self._rows[run] = msgspec.structs.replace(self._rows[run], epoch=row.epoch + 1, cancel_requested_by=None)
             self._leases[run] = _Lease(holder, self._clock() + seconds)
             return row.epoch + 1
@@ -166,9 +168,11 @@ class MemoryStore:
             for table in (self._rows, self._leases, self._records, self._blobs_of, self._logs):
                 table.pop(run, None)
 
-    def referenced_blobs(self) -> frozenset[str]:
+    def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""
         with self._lock:
+            if run is not None:
+                return frozenset(self._blobs_of.get(run, ()))
             return frozenset().union(*self._blobs_of.values())
 
     def check(self) -> list[str]:

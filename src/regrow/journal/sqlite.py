@@ -11,7 +11,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from regrow.journal.records import StoredRecord
 from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
 
 FORMAT = 1
+_ROW = ("id", "task", "created", "key", "project", "outcome", "epoch", "holder", "held", "ended", "cancel_requested_by")
 _BUSY_MILLISECONDS = 30_000
 _SQL = dict(
     re.findall(
@@ -56,6 +58,7 @@ class SqliteStore:
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._broken: str | None = None
+        self._forked = False
         if not create and not self._file.exists():
             raise StoreUnavailable(f"there is no store at {self.home}; a first run makes one")
         with self._said_clearly():
@@ -64,6 +67,7 @@ class SqliteStore:
             self._prepare_schema()
             self._reader = self._connect()
         self._append_cursor = self._writer.cursor()
+        _open_stores.add(self)
 
     def register(self) -> str:
         """See `Store.register`."""
@@ -103,10 +107,11 @@ class SqliteStore:
         """See `Store.runs`."""
         return self._rows("ORDER BY r.created DESC, r.id DESC LIMIT ?", (-1 if limit is None else limit,))
 
-    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
+    def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""
         with self._reading() as db:
-            return [StoredRecord(*row) for row in db.execute(_SQL["read"], (run, after))]
+            bindings = (run, after, -1 if limit is None else limit)
+            return [StoredRecord(*row) for row in db.execute(_SQL["read"], bindings)]
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
         """See `Store.claim`. The lease of a process that is certainly dead does not count."""
@@ -122,7 +127,8 @@ class SqliteStore:
         """See `Store.renew`."""
         with self._writing() as db:
             db.execute(_SQL["renew"], (seconds, holder))
-            return dict(db.execute(_SQL["held"], (holder,)).fetchall())
+            held: list[tuple[Any, ...]] = db.execute(_SQL["held"], (holder,)).fetchall()
+        return {run: asked for run, asked in held}  # noqa: C416 - `dict` of rows of unknown length is not typed
 
     def release(self, run: str, epoch: int) -> None:
         """See `Store.release`."""
@@ -158,8 +164,11 @@ class SqliteStore:
     def read_logs(self, run: str, *, after: int = 0) -> list[tuple[int, LogLine]]:
         """See `Store.read_logs`."""
         with self._reading() as db:
-            found = db.execute(_SQL["read_logs"], (run, after)).fetchall()
-        return [(number, msgspec.msgpack.decode(body, type=LogLine)) for number, body in found]
+            found: list[tuple[Any, ...]] = db.execute(_SQL["read_logs"], (run, after)).fetchall()
+        try:
+            return [(number, msgspec.msgpack.decode(body, type=LogLine)) for number, body in found]
+        except msgspec.DecodeError as problem:
+            raise Corrupted(f"run {run}: its log is damaged ({problem})") from None
 
     def delete(self, run: str) -> None:
         """See `Store.delete`."""
@@ -168,10 +177,10 @@ class SqliteStore:
                 for table in ("records", "blobs", "logs", "leases", "runs"):
                     db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
 
-    def referenced_blobs(self) -> frozenset[str]:
+    def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""
         with self._reading() as db:
-            return frozenset(digest for (digest,) in db.execute("SELECT DISTINCT digest FROM blobs"))
+            return frozenset(str(digest) for (digest,) in db.execute(_SQL["blobs_of"], (run,)))
 
     def check(self) -> list[str]:
         """See `Store.check`; asks SQLite for its own view of the file."""
@@ -185,6 +194,10 @@ class SqliteStore:
             self._append_cursor.close()
             self._reader.close()
             self._writer.close()
+
+    def leave_to_parent(self) -> None:
+        """Refuse everything from now on: this is the child of a fork, and the connections are its parent's."""
+        self._forked, self._broken = True, _FORKED
 
     # -- how it is done ------------------------------------------------------------------------------------------------
 
@@ -201,7 +214,7 @@ class SqliteStore:
         db = apsw.Connection(str(self._file))
         db.set_busy_timeout(_BUSY_MILLISECONDS)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
-            _patiently(lambda pragma=pragma: db.execute(f"PRAGMA {pragma}").fetchall())
+            _patiently(db, f"PRAGMA {pragma}")
         return db
 
     def _prepare_schema(self) -> None:
@@ -209,9 +222,8 @@ class SqliteStore:
         if not self._tables():
             self._writer.execute("BEGIN IMMEDIATE")
             try:
-                if (
-                    not self._tables()
-                ):  # two first processes may both come here; the second one has waited for the first
+                # Two first processes may both come here; the second one has waited for the first.
+                if not self._tables():
                     self._writer.execute(_SQL["schema"]).fetchall()
                     self._writer.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
                 self._writer.execute("COMMIT")
@@ -235,14 +247,14 @@ class SqliteStore:
     def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
         with self._reading() as db:
             found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
+        try:
+            # Checked, because nothing else does: rows of runs are outside of the chains of their records.
+            rows = msgspec.convert([dict(zip(_ROW, row, strict=True)) for row in found], list[RunRow], strict=False)
+        except msgspec.ValidationError as problem:
+            raise Corrupted(f"{self._file}: the list of runs is damaged ({problem})") from None
         return [
-            RunRow(
-                *row[:8],
-                held=bool(row[8]) and not self.presence.is_dead(row[7]),
-                ended=row[9],
-                cancel_requested_by=row[10],
-            )
-            for row in found
+            msgspec.structs.replace(row, held=False) if row.held and self.presence.is_dead(row.holder) else row
+            for row in rows
         ]
 
     def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
@@ -301,6 +313,8 @@ class SqliteStore:
 
     @contextmanager
     def _reading(self) -> Iterator[apsw.Connection]:
+        if self._forked:
+            raise StoreUnavailable(_FORKED)
         with self._read_lock, self._said_clearly():
             yield self._reader
 
@@ -310,6 +324,8 @@ class SqliteStore:
             yield
         except apsw.Error as problem:
             raise self._explain(problem) from problem
+        except UnicodeDecodeError as problem:
+            raise Corrupted(f"{self._file} is damaged: it has text that is none ({problem.reason})") from problem
         except OSError as problem:
             raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
 
@@ -335,15 +351,30 @@ class SqliteStore:
                 return StoreUnavailable(f"{self._file}: {problem}")
 
 
-def _patiently(action: Callable[[], object]) -> None:
-    """Try until the database is free: when several processes make it at once, SQLite does not wait for the change to WAL."""
+def _patiently(db: apsw.Connection, statement: str) -> None:
+    """Try until the database is free: SQLite does not wait for the change to WAL when several processes make it."""
     limit = time.monotonic() + _BUSY_MILLISECONDS / 1000
     while True:
         try:
-            action()
+            db.execute(statement).fetchall()
         except apsw.BusyError:
             if time.monotonic() > limit:
                 raise
             time.sleep(0.005)
         else:
             return
+
+
+_FORKED = (
+    "this store was opened before the process forked, and SQLite lets only the parent go on with it; open it again"
+)
+_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """Keep a forked child off its parent's connections: their locks were not inherited, and two would write as one."""
+    for store in _open_stores:
+        store.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

@@ -57,8 +57,9 @@ SELECT r.id, r.task, r.created, r.key, r.project, r.outcome, r.epoch, coalesce(l
 FROM runs r LEFT JOIN leases l USING (number)
 
 -- :read
-SELECT seq, body, hash FROM records
-WHERE number = (SELECT number FROM runs WHERE id = ?) AND seq > ? ORDER BY seq;
+-- Damage can turn a column into one of another type; as bytes, it meets the comparison of hashes.
+SELECT seq, coalesce(CAST(body AS BLOB), x''), coalesce(CAST(hash AS BLOB), x'') FROM records
+WHERE number = (SELECT number FROM runs WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?;
 
 -- :lease
 SELECT r.number, r.epoch, l.holder, coalesce(l.until, 0) > unixepoch('subsec')
@@ -92,6 +93,9 @@ INSERT INTO records (number, seq, hash, body) VALUES (?, ?, ?, ?);
 
 -- :refer
 INSERT OR IGNORE INTO blobs (number, digest) VALUES (?, ?);
+
+-- :blobs_of
+SELECT DISTINCT digest FROM blobs WHERE ?1 IS NULL OR number = (SELECT number FROM runs WHERE id = ?1);
 
 -- :end
 UPDATE runs SET outcome = ?, ended = ? WHERE number = ?;

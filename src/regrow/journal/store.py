@@ -133,8 +133,8 @@ class Store(Protocol):
         """List runs, newest first."""
         ...
 
-    def read(self, run: str, *, after: int = 0) -> list[StoredRecord]:
-        """Give a run's records past a place, in order."""
+    def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
+        """Give a run's records past a place, in order; no more than `limit`, if there is one."""
         ...
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
@@ -185,8 +185,8 @@ class Store(Protocol):
         """Forget a finished or abandoned run, its records and its logs. Blobs go with `referenced_blobs`."""
         ...
 
-    def referenced_blobs(self) -> frozenset[str]:
-        """Give the digests of all blobs that some run refers to."""
+    def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
+        """Give the digests of all blobs that a run refers to, or that any does."""
         ...
 
     def check(self) -> list[str]:

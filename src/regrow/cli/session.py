@@ -1,0 +1,172 @@
+"""What one invocation of the command line knows, and how it speaks: documents, sentences and exit codes."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+
+from regrow.authoring.home import folder, forget, host_of
+from regrow.cli import exits
+from regrow.engine.host import Host
+from regrow.errors import StoreUnavailable
+from regrow.journal.sqlite import SqliteStore
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DOCUMENT_VERSION = 1
+"""Of every JSON document. Fields may be added within a version; none is removed or changes its meaning."""
+
+
+class Session:
+    """One invocation.
+
+    Attributes:
+        command: which command was given.
+        json: whether it is to answer with a JSON document.
+        store_given: the folder that was named with ``--store``, if one was.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing asked for."""
+        self.command = ""
+        self.json = False
+        self.store_given: str | None = None
+        self._store: SqliteStore | None = None
+        self._host: Host | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where the store is, or will be."""
+        return folder(self.store_given)
+
+    @property
+    def options(self) -> str:
+        """What a command that is suggested must be given in order to mean the same store."""
+        return f" --store {shlex.quote(self.store_given)}" if self.store_given is not None else ""
+
+    def store(self) -> SqliteStore:
+        """Open the store for reading; none is made.
+
+        Raises:
+            StoreUnavailable: there is none.
+        """
+        if self._host is not None and isinstance(self._host.store, SqliteStore):
+            return self._host.store
+        if self._store is None:
+            self._store = SqliteStore(self.folder, create=False)
+        return self._store
+
+    def host(self, *, create: bool = False) -> Host:
+        """Be a driver of the store's runs.
+
+        Raises:
+            StoreUnavailable: there is no store, and none was to be made.
+        """
+        if self._host is None:
+            if not create and not (self.folder / "journal.db").exists():
+                raise StoreUnavailable(f"there is no store at {self.folder}; a first run makes one")
+            self._host = host_of(self.store_given)
+        return self._host
+
+    def close(self) -> None:
+        """Withdraw from the store."""
+        if self._host is not None:
+            forget(self._host)
+            self._host.store.close()
+            self._host = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def document(self, **content: object) -> None:
+        """Write the one JSON document that the command answers with."""
+        full = {"version": DOCUMENT_VERSION, "command": self.command, **content}
+        out(as_json(full))
+
+
+def out(text: str) -> None:
+    """Write a line of the command's own output."""
+    stream = sys.stdout
+    try:
+        stream.write(text + "\n")
+    except UnicodeEncodeError:  # a terminal or pipe with a small alphabet
+        stream.write(text.encode(stream.encoding or "ascii", "replace").decode(stream.encoding or "ascii") + "\n")
+    stream.flush()
+
+
+def as_json(value: object) -> str:
+    """Give a value as JSON for people and programs; what JSON does not know as text, and what is no number as null."""
+    return msgspec.json.format(msgspec.json.encode(value, enc_hook=_plainer), indent=2).decode()
+
+
+def _plainer(value: Any) -> object:
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")  # pydantic
+    if hasattr(value, "tolist"):
+        return value.tolist()  # NumPy
+    return str(value)
+
+
+def say(text: str) -> None:
+    """Write a sentence of regrow's, which is not the command's output."""
+    click.echo(f"regrow: {printable(text)}", err=True)
+
+
+def printable(text: str) -> str:
+    """Take out what would steer a terminal: what was recorded, or a user's file, must not move anybody's cursor."""
+    return "".join(one if one in "\n\t" or one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
+
+
+def shared_options(command: F) -> F:
+    """Give a command the options that all of them have."""
+    command = click.option(
+        "--store",
+        metavar="DIR",
+        help="Folder of the store. Otherwise REGROW_HOME, or .regrow here.",
+        expose_value=False,
+        callback=_take_store,
+    )(command)
+    return click.option(
+        "--json",
+        is_flag=True,
+        help='Answer with one JSON document ("version": 1).',
+        expose_value=False,
+        callback=_take_json,
+    )(command)
+
+
+def _take_store(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    session = context.find_object(Session)
+    if session is not None and value is not None:
+        session.store_given = os.path.expanduser(value)  # noqa: PTH111 - kept as text, since it is shown again as it was typed
+    return value
+
+
+def _take_json(context: click.Context, _parameter: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click's own
+    session = context.find_object(Session)
+    if session is not None:
+        session.json = session.json or value
+    return value
+
+
+in_session = click.make_pass_decorator(Session)
+"""Hands the session to a command as its first argument."""
+
+
+class Leave(Exception):
+    """Ends the command with an exit code; whatever there was to say has been said."""
+
+    def __init__(self, code: int = exits.FAILED) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Mistake(Exception):
+    """The command cannot be carried out as it was written; the message says what to write instead."""

@@ -1,0 +1,40 @@
+"""What may be thrown away: runs that ended long ago, and blobs that no run refers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from regrow.journal.store import RunRow, Store
+
+BLOB_GRACE_SECONDS = 3600.0
+"""A blob is put before the record that refers to it; younger ones may be on their way into a run."""
+
+
+class Blob(msgspec.Struct, frozen=True):
+    """A blob that nothing needs."""
+
+    digest: str
+    size: int
+
+
+def old_runs(store: Store, *, now: float, older_than: float) -> list[RunRow]:
+    """Give the runs that ended more than `older_than` seconds ago, newest first. An unfinished run is never old."""
+    return [
+        row
+        for row in store.runs()
+        if row.ended is not None and row.outcome is not None and row.ended < now - older_than
+    ]
+
+
+def loose_blobs(store: Store, *, now: float) -> Iterator[Blob]:
+    """Give the blobs that no run refers to, one by one.
+
+    What is referred to is asked first, and each blob's age only when it is its turn: putting a blob that is there
+    already makes it young again, so one that a run has come to need meanwhile is passed over.
+    """
+    referenced = store.referenced_blobs()
+    for digest, size, put in store.blobs.digests():
+        if digest not in referenced and put < now - BLOB_GRACE_SECONDS:
+            yield Blob(digest, size)

@@ -1,0 +1,65 @@
+"""Finding the run that somebody means by what they typed."""
+
+from __future__ import annotations
+
+from regrow.errors import UnknownRun
+from regrow.journal.store import RunRow, Store
+
+SHORTEST = 4
+"""Characters of an id that a person must type at least."""
+SHOWN = 8
+"""Characters of an id that a list shows: its end, since the beginnings of runs of one hour are all alike."""
+_LISTED = 5
+
+
+def short(run: str) -> str:
+    """Give the part of an id that is shown to people, and understood by `find_run`."""
+    return run[-SHOWN:]
+
+
+def find_run(store: Store, typed: str) -> RunRow:
+    """Find the run that somebody means.
+
+    Args:
+        store: where to look.
+        typed: a whole id, the beginning or end of one (four characters or more), a key, ``@last`` for the newest run,
+            or ``@failed`` for the newest one that failed.
+
+    Raises:
+        UnknownRun: there is none, or more than one; the message says what to type instead.
+    """
+    if typed.startswith("@"):
+        return _special(store, typed)
+    row = store.by_key("default", typed)
+    if row is not None:
+        return row
+    part = typed.strip().lower()
+    rows = store.runs()
+    for row in rows:
+        if row.id == part:
+            return row
+    if len(part) < SHORTEST:
+        raise UnknownRun(typed, f"no run has the key {typed!r}, and an id needs at least {SHORTEST} of its characters")
+    matches = [row for row in rows if row.id.startswith(part) or row.id.endswith(part)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        some = ", ".join(short(row.id) for row in matches[:_LISTED])
+        more = f" and {len(matches) - _LISTED} more" if len(matches) > _LISTED else ""
+        raise UnknownRun(typed, f"{typed!r} fits {len(matches)} runs: {some}{more}; type more of the id")
+    raise UnknownRun(typed, f"no run in {store.place} has the id or key {typed!r}; `regrow ls` lists them")
+
+
+def _special(store: Store, typed: str) -> RunRow:
+    match typed:
+        case "@last":
+            found = next(iter(store.runs(limit=1)), None)
+            missing = f"there is no run in {store.place} yet"
+        case "@failed":
+            found = next((row for row in store.runs() if row.outcome == "failed"), None)
+            missing = f"no run in {store.place} has failed"
+        case _:
+            raise UnknownRun(typed, f"{typed!r} names no run; there are @last and @failed")
+    if found is None:
+        raise UnknownRun(typed, missing)
+    return found

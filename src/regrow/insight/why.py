@@ -1,0 +1,256 @@
+"""Why a run stands where it stands: what happened, what was tried, and each way on with the command that takes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+import msgspec
+
+from regrow.codec import ErrorRecord, Frame
+from regrow.insight.runs import short
+from regrow.insight.tree import CallNode, RunTree, tree_of
+from regrow.journal.records import Diverged, Record, RunEnded, RunRetried
+from regrow.journal.store import RunRow
+from regrow.values.durations import readable
+
+_UNKNOWN = ("regrow:OutcomeUnknown", "regrow.errors:OutcomeUnknown")
+_DIVERGENCE = ("regrow:Divergence", "regrow.errors:Divergence")
+"""By either name, since the public one is put on at the end of `import regrow`."""
+
+
+class WayOn(msgspec.Struct, frozen=True):
+    """Something that can be done now.
+
+    Attributes:
+        what: what it does, in a few words.
+        command: what to type; empty where there is nothing to type.
+    """
+
+    what: str
+    command: str = ""
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """What there is to say about a run.
+
+    Attributes:
+        run: its id.
+        task: of which task it is a run.
+        status: how it stands.
+        headline: the whole story in one sentence.
+        error: what ended it, if something did.
+        frame: the place in the user's own code that this came from.
+        culprits: the calls from which the failure came, the innermost last, with all their attempts.
+        unfinished: calls that had begun and not finished, while nobody drives the run.
+        overcome: calls that succeeded after attempts that had failed.
+        tried: what was done about failures, one sentence each.
+        divergences: where code and journal parted.
+        finished: how many calls have an outcome; none of them will be executed again.
+        ways: what can be done now, the most likely first.
+    """
+
+    run: str
+    task: str
+    status: str
+    headline: str
+    error: ErrorRecord | None
+    frame: Frame | None
+    culprits: tuple[CallNode, ...]
+    unfinished: tuple[CallNode, ...]
+    overcome: tuple[CallNode, ...]
+    tried: tuple[str, ...]
+    divergences: tuple[Diverged, ...]
+    finished: int
+    ways: tuple[WayOn, ...]
+
+
+def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loading: str = "") -> Explanation:
+    """Explain a run.
+
+    Args:
+        row: as the store lists it.
+        records: its journal.
+        options: what every command must be given, such as `` --store DIR``.
+        loading: what a command that loads the code must be given as well, such as `` --file agent.py``.
+    """
+    tree = tree_of(records)
+    end = _last_end(records)
+    calls = list(tree.walk())
+    error = end.error if end is not None and row.outcome == "failed" else None
+    culprits = tuple(_culprits(end, tree)) if error is not None and end is not None else ()
+    unfinished = tuple(call for call in calls if call.status in ("begun", "unknown", "waiting")) if not row.held else ()
+    unfinished = unfinished if row.outcome != "succeeded" else ()
+    overcome = tuple(
+        call for call in calls if call.status == "succeeded" and any(one.outcome == "failed" for one in call.attempts)
+    )
+    finished = sum(call.status in ("succeeded", "failed", "cancelled") for call in calls)
+    return Explanation(
+        run=row.id,
+        task=row.task,
+        status=row.status,
+        headline=_headline(row, tree, end, error),
+        error=error,
+        frame=own_frame(error) if error is not None else None,
+        culprits=culprits,
+        unfinished=unfinished,
+        overcome=overcome,
+        tried=tuple(_tried(tree, culprits, overcome)),
+        divergences=tree.divergences,
+        finished=finished,
+        ways=tuple(_ways(row, error, unfinished, options, loading)),
+    )
+
+
+def own_frame(error: ErrorRecord) -> Frame | None:
+    """Give the innermost place in the user's own code that an error went through, or else its cause did."""
+    own = [frame for frame in error.frames if frame.own]
+    if own:
+        return own[-1]
+    for inner in (error.cause, error.context, *error.members):
+        if inner is not None and (frame := own_frame(inner)) is not None:
+            return frame
+    return None
+
+
+def is_unknown(error: ErrorRecord | None) -> bool:
+    """Tell whether an error says that the outcome of a once-only call is unknown."""
+    return error is not None and error.type in _UNKNOWN
+
+
+def _last_end(records: Sequence[Record]) -> RunEnded | None:
+    for record in reversed(records):
+        if isinstance(record.event, RunEnded):
+            return record.event
+        if isinstance(record.event, RunRetried):
+            return None
+    return None
+
+
+def _culprits(end: RunEnded, tree: RunTree) -> list[CallNode]:
+    """Follow the blame from the outermost call to the innermost one that failed."""
+    by_path = {call.path: call for call in tree.walk()}
+    found = [by_path[path] for path in end.again if path in by_path]
+    for call in found:
+        last = call.attempts[-1].error if call.attempts else None
+        if last is None:
+            continue
+        # The same error, seen from the inside: it was handed on, or another one was raised because of it.
+        found.extend(
+            child
+            for child in call.children
+            if child.status == "failed" and child.error is not None and _comes_from(last, child.error)
+        )
+    return found
+
+
+def _comes_from(error: ErrorRecord, origin: ErrorRecord) -> bool:
+    if (error.type, error.message) == (origin.type, origin.message):
+        return True
+    return any(_comes_from(one, origin) for one in (error.cause, error.context, *error.members) if one is not None)
+
+
+def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorRecord | None) -> str:
+    name = row.task.rpartition(":")[2]
+    took = readable(max(0.0, (row.ended or tree.last) - row.created))
+    match row.status:
+        case "running":
+            return f"{name} is being driven by {row.holder}; nothing has stopped it"
+        case "succeeded":
+            return f"{name} succeeded after {took}"
+        case "cancelled":
+            return f"{name} was {end.reason if end is not None and end.reason else 'cancelled'} after {took}"
+        case "failed" if is_unknown(error):
+            return f"{name} stopped because nobody knows whether a once-only call happened"
+        case "failed":
+            return f"{name} failed after {took}: {error.summary() if error is not None else 'no error was recorded'}"
+        case _:
+            return f"{name} was interrupted: {_interruption(row, tree)}"
+
+
+def _interruption(row: RunRow, tree: RunTree) -> str:
+    last = tree.drives[-1] if tree.drives else None
+    if last is None:
+        return "its driver was gone before anything was recorded"
+    if last.closed is not None:
+        how = {"CancelledError": "stopped", "KeyboardInterrupt": "stopped with Ctrl-C", "SystemExit": "stopped"}
+        return (
+            f"{row.holder} was {how.get(last.closed, f'let go of it ({last.closed})')} and let go of it in good order"
+        )
+    return f"{row.holder} disappeared without a word (killed, or the machine went down)"
+
+
+def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallNode]) -> list[str]:
+    said = []
+    for call in culprits:
+        failed = [one for one in call.attempts if one.outcome == "failed"]
+        if len(failed) > 1:
+            waits = [
+                following.started - one.ended
+                for one, following in zip(call.attempts, call.attempts[1:], strict=False)
+                if one.ended is not None and following.started is not None and following.started > one.ended
+            ]
+            waited = f", waiting {', '.join(map(readable, waits))} in between" if waits else ""
+            said.append(f"{call.place} was attempted {len(call.attempts)} times{waited}")
+    said.extend(
+        f"{call.place} succeeded at attempt {call.attempts[-1].number}, after {_times(call)}" for call in overcome
+    )
+    if tree.retries:
+        said.append(f"the run as a whole was retried {_count(tree.retries)}")
+    if len(tree.drives) > 1 + tree.retries:
+        said.append(f"it was taken up by {len(tree.drives)} drivers, one after another")
+    return said
+
+
+def _times(call: CallNode) -> str:
+    failed = sum(one.outcome == "failed" for one in call.attempts)
+    return "one failure" if failed == 1 else f"{failed} failures"
+
+
+def _count(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def _ways(
+    row: RunRow, error: ErrorRecord | None, unfinished: Sequence[CallNode], options: str, loading: str
+) -> list[WayOn]:
+    run = short(row.id)
+    resume = f"regrow resume {run}{loading}{options}"
+    retry = f"regrow retry {run}{loading}{options}"
+    match row.status:
+        case "running":
+            return [
+                WayOn("watch what it logs", f"regrow logs {run} -f{options}"),
+                WayOn("stop it, with its finally blocks", f"regrow cancel {run}{options}"),
+            ]
+        case "succeeded":
+            return []
+        case "interrupted":
+            ways = [WayOn("go on where it stopped; nothing that is recorded is done again", resume)]
+            if row.key is not None:
+                ways.append(WayOn(f"or start your program again: the key {row.key!r} finds this run"))
+            return [*ways, WayOn("give it up", f"regrow cancel {run}{options}")]
+        case "cancelled":
+            return [WayOn("take it up again where it was cancelled", retry)]
+        case _ if is_unknown(error):
+            call = next((one for one in unfinished if one.status == "unknown"), None)
+            path = shlex.quote(call.path if call is not None else "CALL")
+            return [
+                WayOn(
+                    "it happened, and this was its result",
+                    f"regrow resolve {run} {path} --happened JSON --retry{loading}{options}",
+                ),
+                WayOn(
+                    "it certainly did not happen",
+                    f"regrow resolve {run} {path} --did-not-happen --retry{loading}{options}",
+                ),
+            ]
+        case _ if error is not None and error.type in _DIVERGENCE:
+            return [
+                WayOn("put the code back as it was, then", f"{retry} --strict"),
+                WayOn("or accept the change: go on afresh from where they part", retry),
+            ]
+        case _:
+            frame = own_frame(error) if error is not None else None
+            place = f"fix {frame.file}:{frame.line}, then try again" if frame is not None else "try again"
+            return [WayOn(f"{place} only what failed", retry)]

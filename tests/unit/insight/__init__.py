@@ -1,0 +1,1 @@
+"""Insight: what people are told of runs."""

@@ -1,0 +1,75 @@
+"""Records of runs, written event by event."""
+
+from __future__ import annotations
+
+from regrow.codec import capture, digest_inputs
+from regrow.journal.records import (
+    Call,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    DriverOpened,
+    Record,
+    RunCreated,
+    seal,
+)
+
+
+class Writer:
+    """Writes a run's records; each event takes a second."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.stored = []
+        self.epoch = 1
+        self._previous = b""
+
+    def __call__(self, *events, actor="driver"):
+        for event in events:
+            if isinstance(event, DriverOpened) and any(isinstance(one.event, DriverOpened) for one in self.records):
+                self.epoch += 1
+            record = Record(len(self.records) + 1, self.time + 1, actor, self.epoch, self._previous, event)
+            stored = seal(record)
+            self._previous = stored.hash
+            self.records.append(record)
+            self.stored.append(stored)
+        return self
+
+    @property
+    def time(self):
+        return 1_000.0 + len(self.records)
+
+    def begin(self, task="agent:agent", key=None):
+        return self(RunCreated("r" * 26, task, "/src/agent.py", b"", b"", key), driver())
+
+
+def driver(name="ann@host pid 1 (aa)"):
+    return DriverOpened(name, "0.1.0", "3.11")
+
+
+def call(path, kind="step", **inputs):
+    data = digest_inputs(inputs, allow_opaque=True)
+    return Call(path, kind, 1, data.digest, data.data or b"")
+
+
+def error(text="boom", cause=None):
+    def in_user_code():
+        raise ValueError(text) from cause
+
+    try:
+        in_user_code()
+    except ValueError as raised:
+        return capture(raised)
+    raise AssertionError
+
+
+def started(path, attempt=1, *, once=False, kind="task"):
+    return CallStarted(call(path, kind), attempt, once=once)
+
+
+def done(path, attempt=1, at=1_000.0, kind="step"):
+    return CallSucceeded(call(path, kind), attempt, at, b"\x01\xc0")
+
+
+def failed(path, attempt=1, *, at=1_000.0, again=(), text="boom", kind="step"):
+    return CallFailed(call(path, kind), attempt, at, error(text), again)
