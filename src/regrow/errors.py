@@ -17,6 +17,7 @@ replayed. What follows is only what regrow itself has to say::
     │   ├── UnknownRun             no such run in this store
     │   ├── KeyConflict            this key belongs to a run with another task or other inputs
     │   ├── RunHeld                another live process drives this run
+    │   ├── RunOver                the run has ended already
     │   ├── LeaseLost              another driver took this run over; this one may not write any more
     │   └── RunCancelled           the run was cancelled
     └── StoreError                 about the place where runs are kept
@@ -176,6 +177,10 @@ class RunHeld(RunError):
     def __init__(self, run: str, holder: str) -> None:
         super().__init__(run, f"run {run} is being driven by {holder}")
         self.holder = holder
+
+
+class RunOver(RunError):
+    """The run has ended already, and is not to be tried again."""
 
 
 class LeaseLost(RunError):

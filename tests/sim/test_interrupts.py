@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import sys
 from types import FrameType
 from typing import Any
@@ -37,7 +38,10 @@ class InterruptAtLine:
         name = frame.f_code.co_filename
         if "regrow/engine/" not in name:  # what a store does is one transaction
             return None
-        if event == "line":
+        # Python runs no signal handler between the end of a block and its lock's release, where tracing has a line too.
+        if event == "line" and not linecache.getline(name, frame.f_lineno).lstrip().startswith(
+            ("with ", "async with ")
+        ):
             self.seen += 1
             if self.seen == self.line:
                 sys.settrace(None)

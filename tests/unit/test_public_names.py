@@ -31,6 +31,7 @@ PUBLIC_NAMES: tuple[str, ...] = (
     "RunCancelled",
     "RunError",
     "RunHeld",
+    "RunOver",
     "Secret",
     "Step",
     "StoreError",

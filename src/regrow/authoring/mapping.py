@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from types import MethodType
 from typing import Any, Literal, TypeVar, overload
 
 from regrow.authoring.recorded import Recorded
@@ -56,7 +58,8 @@ async def map(  # noqa: A001
     Raises:
         UsageError: an argument cannot be.
     """
-    _check(task, concurrency, on_error)
+    call = _callable(task)
+    _check(concurrency, on_error)
     places = asyncio.Semaphore(concurrency) if concurrency is not None else None
     calls: list[asyncio.Task[Any]] = []
     failed = asyncio.Event()
@@ -73,16 +76,16 @@ async def map(  # noqa: A001
                 await places.acquire()
             if failed.is_set():
                 break
-            call = asyncio.ensure_future(task.aio(item))
-            call.add_done_callback(ended)
-            calls.append(call)
+            future = asyncio.ensure_future(call(item))
+            future.add_done_callback(ended)
+            calls.append(future)
         if on_error == "raise":
             return await asyncio.gather(*calls)
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
     finally:
-        left = [call for call in calls if not call.done()]
-        for call in left:
-            call.cancel()
+        left = [future for future in calls if not future.done()]
+        for future in left:
+            future.cancel()
         await asyncio.gather(*left, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
@@ -90,9 +93,15 @@ async def map(  # noqa: A001
     return outcomes
 
 
-def _check(task: object, concurrency: object, on_error: object) -> None:
-    if not isinstance(task, Recorded):
-        raise UsageError(f"regrow.map takes a task or a step; {task!r} is neither")
+def _callable(task: object) -> Callable[[Any], Coroutine[Any, Any, Any]]:
+    if isinstance(task, Recorded):
+        return task.aio
+    if isinstance(task, MethodType) and isinstance(task.__func__, Recorded):
+        return partial(task.__func__.aio, task.__self__)
+    raise UsageError(f"regrow.map takes a task or a step; {task!r} is neither")
+
+
+def _check(concurrency: object, on_error: object) -> None:
     if concurrency is not None and not (isinstance(concurrency, int) and concurrency is not True and concurrency > 0):
         raise UsageError(f"regrow.map(concurrency=…) is a whole number, 1 or more; it is {concurrency!r}")
     if on_error not in ("raise", "collect"):

@@ -18,14 +18,14 @@ from regrow.authoring.home import StoreLike, folder, host_of
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
-from regrow.engine.branches import current_branch, drive_on, here, install
+from regrow.engine.branches import belongs_to, current_branch, drive_on, here, install
 from regrow.engine.callee import Invocation
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver, Observer, Tally
 from regrow.engine.host import Host
 from regrow.engine.state import RunState, fold
-from regrow.errors import Corrupted, KeyConflict, RunCancelled, UnknownRun, UsageError
+from regrow.errors import Corrupted, KeyConflict, RunCancelled, RunOver, UnknownRun, UsageError
 from regrow.journal.records import CallSucceeded, RunCreated, unseal_all
 from regrow.journal.store import NewRun, RunRow, RunStatus
 from regrow.values.ids import new_run_id
@@ -192,7 +192,10 @@ def open_run(
         if row.outcome is not None:
             return row
     created = RunCreated(row.id, task.ref, _source(callee.function), kept.value, inputs.digest, key, row.project)
-    return host.take_up(row.id, created=created, created_blobs=kept.blobs, strict=strict, observers=observers)
+    try:
+        return host.take_up(row.id, created=created, created_blobs=kept.blobs, strict=strict, observers=observers)
+    except RunOver:  # another process has ended it since we looked
+        return host.store.get(row.id)
 
 
 def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -254,11 +257,15 @@ def _root_value(run: str, state: RunState) -> Any:
 async def _drive_async(
     host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    belongs_to(driver)
     invocation = Invocation(task.callee, driver.root_branch(), args, kwargs)
     loop = asyncio.get_running_loop()
     # Not `loop.create_task`: this strand is the driver's own, and must not count as a branch of anybody's.
     work = asyncio.Task(call_async(invocation), loop=loop)
+    driver.is_abandoned = loop.is_closed
     driver.interrupt = lambda: _cancel_on(loop, work)
+    if driver.cancelled_by or driver.closing:  # before this began
+        driver.interrupt()
     error: BaseException | None = None
     result = None
     while not work.done():

@@ -161,7 +161,7 @@ def _find_call(row: RunRow, state: RunState, typed: str) -> CallState:
 
 def _decide(host: Host, row: RunRow, path: str, value: tuple[Any] | None, reason: str) -> None:
     kept = host.vault.keep(value[0], "--happened") if value is not None else Kept(b"")
-    driver: Driver = host.take_up(row.id)
+    driver: Driver = host.take_up(row.id, even_if_over=True)
     try:
         event = OutcomeDecided(path, happened=value is not None, value=kept.value, reason=reason)
         driver.hand_in(event, kept.blobs, actor=actor())

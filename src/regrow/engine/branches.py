@@ -22,15 +22,23 @@ import sys
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from regrow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from regrow.engine.driver import Driver
     from regrow.engine.scope import Scope
+
+
+_NO_SEPARATORS = str.maketrans(dict.fromkeys("/#~!@ \t\n", "_"))
+"""A function may be called anything (``GET /users``), but what separates the parts of a path is ours."""
+
+_inside: ContextVar[Driver | None] = ContextVar("regrow_inside", default=None)
+"""Which run the code belongs to, for want of a branch. Contexts travel into callbacks and tasks that no factory sees;
+they say nothing of order, so they can tell that a call is made in a run, but never which call it is."""
 
 
 class Branch:
@@ -64,6 +72,7 @@ class Branch:
 
     def fork(self, name: str) -> Branch:
         """Begin a strand of its own, named after the function that it runs."""
+        name = name.translate(_NO_SEPARATORS)
         ordinal = self._forks.get(name, 0) + 1
         self._forks[name] = ordinal
         return Branch(self.scope, f"{self.prefix}~{name}#{ordinal}/")
@@ -92,6 +101,8 @@ class _ThreadPlace(threading.local):
 
 
 _thread = _ThreadPlace()
+_UNORDERED: Branch = Branch.__new__(Branch)
+"""Stands for strands to which work comes by chance, so that no order can be told; no call can be made on it."""
 
 
 def here() -> Place:
@@ -112,7 +123,7 @@ def current_branch() -> Branch | None:
     try:
         task = asyncio.current_task()
     except RuntimeError:
-        return _thread.branch
+        return _thread_branch()
     if type(task) is BranchTask:
         return task.branch
     if _thread.branch is not None:
@@ -120,23 +131,54 @@ def current_branch() -> Branch | None:
             "a recorded call was made on an event loop that this run does not know (asyncio.run inside a synchronous "
             "task?); make the task `async def` and await there"
         )
-    if task is None and is_driven(asyncio.get_running_loop()):
+    driver = _inside.get()
+    if driver is not None and not driver.is_over:
         raise UsageError(
-            "a recorded call was made in a callback of the event loop, where its branch cannot be known; "
-            "make it in a coroutine and start that with asyncio.create_task"
+            "a recorded call was made in a callback of the event loop, or in a task that was made in one, with "
+            "asyncio.Task(…) or from a thread, where its branch cannot be known; make tasks with asyncio.create_task, "
+            "in a coroutine"
         )
     return None
 
 
-@contextmanager
-def standing_at(branch: Branch) -> Iterator[None]:
-    """Let the running strand be `branch` for a while."""
-    place = here()
-    outer, place.branch = place.branch, branch
+def _thread_branch() -> Branch | None:
+    branch = _thread.branch
+    if branch is None:
+        return None
+    if branch is _UNORDERED:
+        raise UsageError(
+            "a recorded call was made in a thread of multiprocessing.pool, which hands work to its threads by chance; "
+            "use asyncio.to_thread, concurrent.futures.ThreadPoolExecutor or regrow.map"
+        )
+    if branch.scope.driver.is_over:
+        raise UsageError(
+            f"a recorded call was made in a thread that run {branch.scope.driver.run} had started, and that run is "
+            f"over; let threads end with the run that starts them"
+        )
+    return branch
+
+
+def belongs_to(driver: Driver) -> None:
+    """Let everything that comes of the running context belong to a run."""
+    _inside.set(driver)
+
+
+async def run_on(branch: Branch, coro: Coroutine[Any, Any, Any], *, apart: bool = False) -> Any:
+    """Await a coroutine as `branch`.
+
+    Args:
+        branch: which strand it is to be.
+        coro: what to await.
+        apart: do so in an asyncio task of its own even where the running one could be used.
+    """
+    task = asyncio.current_task()
+    if apart or not isinstance(task, BranchTask):
+        return await BranchTask(coro, branch=branch, loop=asyncio.get_running_loop())
+    outer, task.branch = task.branch, branch
     try:
-        yield
+        return await coro
     finally:
-        place.branch = outer
+        task.branch = outer
 
 
 # -- the seams ---------------------------------------------------------------------------------------------------------
@@ -159,7 +201,9 @@ class _Factory:
                 "asyncio.as_completed was imported by name before regrow was, so its tasks have no order; "
                 "import regrow first, or hand it tasks made with asyncio.create_task"
             )
-        return BranchTask(coro, branch=branch.fork(_name_of(coro)), loop=loop, **options)
+        task = BranchTask(coro, branch=branch.fork(_name_of(coro)), loop=loop, **options)
+        branch.scope.driver.note_strand(task)
+        return task
 
 
 def _creator() -> Branch | None:
@@ -181,11 +225,6 @@ def drive_on(loop: asyncio.AbstractEventLoop) -> None:
     former = loop.get_task_factory()
     if not isinstance(former, _Factory):
         loop.set_task_factory(_Factory(former))
-
-
-def is_driven(loop: asyncio.AbstractEventLoop) -> bool:
-    """Tell whether a loop gives branches to its tasks."""
-    return isinstance(loop.get_task_factory(), _Factory)
 
 
 _installed = False
@@ -231,16 +270,19 @@ def _called_by_unordered(frame: Any) -> bool:
 
 
 def _starting(self: threading.Thread) -> None:
-    branch = None if _thread.submitting else _branch_here()
+    branch = None if _thread.submitting else here().branch
     if branch is not None:
-        self.run = _bound(branch.fork(_thread_name(self)), self.run)  # type: ignore[method-assign]
+        target = getattr(self, "_target", None) or type(self)
+        unordered = getattr(target, "__module__", "") == "multiprocessing.pool"
+        fork = _UNORDERED if unordered else branch.fork(_callee_name(target))
+        self.run = _bound(fork, self.run)  # type: ignore[method-assign]  # a thread runs whatever its `run` is by then
     _start_thread(self)
 
 
 def _submitting(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     if _thread.submitting:
         return _submit(self, fn, *args, **kwargs)
-    branch = _branch_here()
+    branch = here().branch
     _thread.submitting = True  # the pool may start a thread of its own now, which is nobody's branch
     try:
         if branch is not None:
@@ -250,32 +292,24 @@ def _submitting(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any,
         _thread.submitting = False
 
 
-def _branch_here() -> Branch | None:
-    return here().branch
-
-
 def _bound(branch: Branch, function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         outer, _thread.branch = _thread.branch, branch
+        belongs = _inside.set(branch.scope.driver if branch is not _UNORDERED else None)
         try:
             return function(*args, **kwargs)
         finally:
+            _inside.reset(belongs)
             _thread.branch = outer
 
     return run
 
 
-def _thread_name(thread: threading.Thread) -> str:
-    return _callee_name(getattr(thread, "_target", None) or type(thread))
-
-
 def _callee_name(function: Any) -> str:
     """Name a function given to a thread; `asyncio.to_thread` wraps it in ``partial(context.run, function)``."""
-    while hasattr(function, "func"):
-        inner = function.func
-        if getattr(inner, "__name__", "") == "run" and function.args:
-            inner = function.args[0]
-        function = inner
+    while isinstance(function, partial):
+        is_context_run = getattr(function.func, "__name__", "") == "run" and function.args
+        function = function.args[0] if is_context_run else function.func
     return str(getattr(function, "__name__", None) or type(function).__name__)
 
 

@@ -17,7 +17,7 @@ from regrow.codec import capture
 from regrow.engine import decide
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.committer import Ticket
-from regrow.engine.driver import Driver
+from regrow.engine.driver import GRACE_SECONDS, Driver
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
 from regrow.errors import OutcomeUnknown, TimedOut, UsageError
@@ -31,9 +31,6 @@ from regrow.journal.records import (
     OutcomeDecided,
 )
 from regrow.values.ids import idempotency_key
-
-GRACE_SECONDS = 1.0
-"""How much longer than last time to wait for the code to give up on a call before it is carried out after all."""
 
 
 class Happened(msgspec.Struct, frozen=True):
@@ -60,7 +57,19 @@ class WaitUntil(msgspec.Struct, frozen=True):
     moment: float
 
 
-Todo = RunBody | WaitUntil | Ticket
+class AwaitTurn(msgspec.Struct, frozen=True):
+    """Wait until the code has been given all outcomes that were recorded before this call's."""
+
+    known: CallState
+
+
+class _Result(msgspec.Struct, frozen=True):
+    """What an attempt gave, whatever that is."""
+
+    value: Any
+
+
+Todo = RunBody | WaitUntil | AwaitTurn | Ticket
 """What a life asks for. A ticket is something that must become durable before the call goes on."""
 
 _Life = Generator[Todo, Any, Any]
@@ -80,6 +89,8 @@ async def call_async(invocation: Invocation) -> Any:
                     result = await _run_body(driver, todo, invocation)
                 elif isinstance(todo, WaitUntil):
                     await driver.wait_until(todo.moment)
+                elif isinstance(todo, AwaitTurn):
+                    await driver.take_turn(todo.known)
                 else:
                     await driver.durable(todo)
             except BaseException as error:  # noqa: BLE001 - the life decides what it means
@@ -104,7 +115,7 @@ def call_sync(invocation: Invocation) -> Any:
                     result = driver.executor.run_blocking(todo.callee, todo.scope, invocation.args, invocation.kwargs)
                 elif isinstance(todo, WaitUntil):
                     driver.wait_in_thread_until(todo.moment)
-                else:
+                elif not isinstance(todo, AwaitTurn):  # only coroutines take turns
                     driver.durable_in_thread(todo)
             except BaseException as error:  # noqa: BLE001 - the life decides what it means
                 todo = life.throw(error)
@@ -124,82 +135,90 @@ async def _run_body(driver: Driver, todo: RunBody, invocation: Invocation) -> An
 def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
     call, known = driver.meet(invocation)
     decision = decide.on_call(known)
-    if known is not None and isinstance(decision, decide.Replay):
-        return driver.replay(known, decision.outcome)
     if isinstance(decision, decide.AwaitCancellation):
         # The code gave up on this call once and will again, unless it was edited; then the call is carried out.
         yield WaitUntil(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
+    if known is not None and isinstance(decision, decide.Replay):
+        if loop is not None and driver.is_out_of_turn(known):
+            yield AwaitTurn(known)
+        return driver.replay(known, decision.outcome)
     if isinstance(decision, decide.AskOutcome):
         decision = yield from _reconcile(driver, invocation.callee, call, decision, loop)
     outer = invocation.branch.scope
     driver.begin(outer)
+    started = driver.now()
+    attempt = 1
     try:
         if isinstance(decision, decide.Accept):
             return (yield from _accept(driver, call, decision, loop))
         assert isinstance(decision, decide.Execute)  # noqa: S101 - the only one left, for the type checker
-        return (yield from _attempts(driver, invocation, call, known, decision, loop))
+        attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
+        while True:
+            if moment:
+                yield WaitUntil(moment)
+            started = driver.now()
+            if first_begun is None:
+                first_begun = started
+            scope = Scope(driver, call, outer, attempt=attempt, known=known)
+            outcome = yield from _attempt(driver, invocation.callee, call, scope, first_begun, loop)
+            if isinstance(outcome, _Result):
+                return outcome.value
+            known = driver.log.state.calls[call.path]
+            moment = outcome
+            attempt += 1
+    except asyncio.CancelledError:
+        # Wherever it strikes, in a body, between attempts or while a record is on its way to the disk: the code has
+        # given up without having seen an outcome, and must not see one the next time.
+        driver.note_given_up(outer, CallCancelled(call, attempt, started))
+        raise
     finally:
         driver.end(outer)
 
 
-def _attempts(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, invocation: Invocation, call: Call, known: CallState | None, begin: decide.Execute, loop: _Loop
-) -> _Life:
-    callee = invocation.callee
-    options = callee.options
-    attempt, first_begun, moment = begin.attempt, begin.first_begun, begin.not_before
-    while True:
-        if moment:
-            yield WaitUntil(moment)
-        started = driver.now()
-        if first_begun is None:
-            first_begun = started
-        allowed = decide.allowance(options, first_begun, started)
-        if options.once:
-            yield driver.record(CallStarted(call, attempt, once=True), loop)
-        elif call.kind == "task":
-            driver.hand_in(CallStarted(call, attempt))
-        scope = Scope(driver, call, invocation.branch.scope, attempt=attempt, failures=known.attempts if known else ())
-        try:
-            result = yield RunBody(callee, scope, allowed[0] if allowed else None)
-            driver.check()
-            driver.look_for_passed_over(call.path)
-            kept = driver.keep(result, "result")
-        except Exception as problem:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
-            driver.check()
-            error = problem
-            if scope.timed_out and allowed is not None:
-                error = TimedOut(call.path, *allowed).with_traceback(problem.__traceback__)
-        except asyncio.CancelledError:
-            driver.note_given_up(scope, CallCancelled(call, attempt, started))
-            raise
-        else:
-            driver.tally.executed += 1
-            ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
-            if ticket is not None:
-                yield ticket
-            return result
-        again = decide.blame(error, call.path)
-        forgiven = known.forgiven if known else 0
-        verdict = decide.after_failure(
-            options,
-            scope.idempotency_key,
-            attempt,
-            error,
-            forgiven=forgiven,
-            first_begun=first_begun,
-            now=driver.now(),
-        )
-        if isinstance(verdict, decide.GiveUp):
-            driver.tally.executed += 1
-            yield driver.record(CallFailed(call, attempt, started, capture(error), again), loop)
-            raise decide.mark(error, call.path)
-        moment = verdict.moment
-        yield driver.record(AttemptFailed(call, attempt, started, capture(error), moment, again), loop)
-        driver.begin_anew(call.path)
-        known = driver.log.state.calls[call.path]
-        attempt += 1
+def _attempt(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, callee: Callee, call: Call, scope: Scope, first_begun: float, loop: _Loop
+) -> Generator[Todo, Any, _Result | float]:
+    """Make one attempt; give its result or the moment of the next one, or raise the error if there is none."""
+    options, attempt, started = callee.options, scope.attempt, driver.now()
+    allowed = decide.allowance(options, first_begun, started)
+    if options.once:
+        yield driver.record(CallStarted(call, attempt, once=True), loop)
+    elif call.kind == "task":
+        driver.hand_in(CallStarted(call, attempt))
+    try:
+        result = yield RunBody(callee, scope, allowed[0] if allowed else None)
+        driver.check()
+        driver.look_for_passed_over(call.path)
+        kept = driver.keep(result, "result")
+    except Exception as problem:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
+        driver.check()
+        error = problem
+        if scope.timed_out and allowed is not None:
+            error = TimedOut(call.path, *allowed).with_traceback(problem.__traceback__)
+    else:
+        driver.tally.executed += 1
+        ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
+        if ticket is not None:
+            yield ticket
+        return _Result(result)
+    again = decide.blame(error, driver.run, call.path)
+    verdict = decide.after_failure(
+        options,
+        scope.idempotency_key,
+        attempt,
+        error,
+        forgiven=scope.forgiven,
+        first_begun=first_begun,
+        now=driver.now(),
+    )
+    if isinstance(verdict, decide.GiveUp):
+        driver.tally.executed += 1
+        yield driver.record(CallFailed(call, attempt, started, capture(error), again), loop)
+        raise decide.mark(error, driver.run, call.path)
+    yield driver.record(AttemptFailed(call, attempt, started, capture(error), verdict.moment, again), loop)
+    driver.begin_anew(call.path)
+    return verdict.moment
 
 
 def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) -> _Life:
@@ -207,7 +226,7 @@ def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) ->
     decided = driver.log.state.calls[call.path].decided
     value = decided.value if decided else b""
     yield driver.record(CallSucceeded(call, accepted.attempt, driver.now(), value), loop)
-    return driver.vault.load(value)
+    return driver.load(value)
 
 
 def _reconcile(

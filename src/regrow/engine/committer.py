@@ -49,8 +49,7 @@ _Waiting = tuple[Entry, Ticket]
 async def arrival(ticket: Ticket) -> None:
     """Wait in a coroutine until an entry is durable.
 
-    A cancellation that arrives meanwhile is delivered at the next await after this: the record will be there, so the
-    code must see the call as done, now and at every replay.
+    A cancellation that arrives meanwhile waits for the record, which is on its way, and is raised then.
 
     Raises:
         LeaseLost: the run is another driver's by now.
@@ -61,11 +60,8 @@ async def arrival(ticket: Ticket) -> None:
     try:
         await ticket
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()
-            task.cancel()
-        ticket.result()
+        ticket.result()  # what the store had to say comes first
+        raise
 
 
 def arrive(ticket: Ticket) -> None:
@@ -93,7 +89,13 @@ class Committer:
         self._lost: dict[tuple[str, int], RegrowError] = {}
 
     def hand_in(self, entry: Entry) -> None:
-        """Queue an entry that nobody waits for. It is durable no later than the next one that somebody waits for."""
+        """Queue an entry that nobody waits for. It is durable no later than the next one that somebody waits for.
+
+        Raises:
+            LeaseLost: an entry of the same run did not go in before, because the run is another driver's.
+            StoreUnavailable: likewise, because the store did not acknowledge it.
+        """
+        self._check_nothing_lost(entry)
         with self._turn:
             self._waiting.append((entry, None))
 
@@ -110,9 +112,7 @@ class Committer:
             LeaseLost: the run is another driver's by now.
             StoreUnavailable: the store did not acknowledge it.
         """
-        if self._lost and (entry.run, entry.epoch) in self._lost:
-            # An entry that nobody waited for did not go in; what follows it would hang in the air.
-            raise self._lost[entry.run, entry.epoch]
+        self._check_nothing_lost(entry)
         if self.busy <= 1 and not self._under_way:
             self._commit_in_place(entry)
             return None
@@ -126,6 +126,11 @@ class Committer:
             # Not at once: what the other strands have ready in this turn of the loop shall come along.
             loop.call_soon(self._wake)
         return ticket
+
+    def _check_nothing_lost(self, entry: Entry) -> None:
+        """Refuse what would follow an entry that nobody waited for and that did not go in."""
+        if self._lost and (entry.run, entry.epoch) in self._lost:
+            raise self._lost[entry.run, entry.epoch]
 
     def _commit_in_place(self, entry: Entry) -> None:
         with self._turn:

@@ -7,7 +7,7 @@ ended in an exception. The driver carries out what they answer, and nothing else
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Execute(msgspec.Struct, frozen=True):
 
 
 class AwaitCancellation(msgspec.Struct, frozen=True):
-    """The code had given up waiting for the call after so many seconds; it will again."""
+    """The code had given up waiting for the call, after so many seconds at the most; it will again."""
 
     after: float
 
@@ -71,10 +71,12 @@ def on_call(known: CallState | None, *, waited: bool = False) -> Decision:
     if known is None:
         return _FIRST
     outcome = known.outcome
+    if isinstance(outcome, CallCancelled):
+        if not waited:
+            return AwaitCancellation(known.patience)
+        outcome = known.unseen
     if isinstance(outcome, CallSucceeded | CallFailed):
         return Replay(outcome)
-    if isinstance(outcome, CallCancelled) and not waited:
-        return AwaitCancellation(known.seconds)
     attempt = len(known.attempts) + 1
     if known.begun is not None and known.begun.once:
         if known.decided is None:
@@ -144,17 +146,19 @@ def allowance(options: Options, first_begun: float, now: float) -> Allowance | N
     return None if left is None else (left, "deadline")
 
 
-ORIGIN = "__regrow_path__"
-"""The attribute by which an exception that came out of a recorded call remembers which one."""
+ORIGIN = "__regrow_origin__"
+"""The attribute by which an exception remembers the recorded calls that it came out of, as pairs of run and path."""
 
 
-def mark(error: BaseException, path: str) -> BaseException:
+def mark(error: BaseException, run: str, path: str) -> BaseException:
     """Let an exception remember that it came out of the call at `path`, and give it back."""
-    setattr(error, ORIGIN, path)
+    # Not `setattr`: a frozen dataclass, for one, refuses that.
+    facts: dict[str, Any] = object.__getattribute__(error, "__dict__")
+    facts[ORIGIN] = (*facts.get(ORIGIN, ()), (run, path))
     return error
 
 
-def blame(error: BaseException, scope: str) -> tuple[str, ...]:
+def blame(error: BaseException, run: str, scope: str) -> tuple[str, ...]:
     """Say which recorded calls inside `scope` an exception came from.
 
     A failure that was caught and turned into another exception is still what the other one came from: through ``raise …
@@ -162,21 +166,25 @@ def blame(error: BaseException, scope: str) -> tuple[str, ...]:
 
     Args:
         error: what ended the scope.
+        run: in which run.
         scope: path of the call that it ended.
     """
-    prefix = scope + "/"
-    found = (getattr(one, ORIGIN, None) for one in _lineage(error, set()))
-    return tuple(dict.fromkeys(path for path in found if path is not None and path.startswith(prefix)))
+    inside = scope + "/"
+    origins = (origin for one in _lineage(error) for origin in getattr(one, ORIGIN, ()))
+    return tuple(dict.fromkeys(path for of, path in origins if of == run and path.startswith(inside)))
 
 
-def _lineage(error: BaseException, seen: set[int]) -> Iterator[BaseException]:
-    if id(error) in seen:
-        return
-    seen.add(id(error))
-    yield error
-    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause is not None:
-        yield from _lineage(cause, seen)
-    if isinstance(error, BaseExceptionGroup):
-        for member in error.exceptions:
-            yield from _lineage(member, seen)
+def _lineage(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    left = [error]
+    while left:
+        one = left.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        if isinstance(one, BaseExceptionGroup):
+            left.extend(reversed(one.exceptions))
+        cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        if cause is not None:
+            left.append(cause)

@@ -25,12 +25,17 @@ from regrow.engine.log import RunLog
 from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
+from regrow.engine.turns import Turns
 from regrow.engine.vault import INPUT_BYTES, Kept, Vault
 from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
-from regrow.journal.records import Call, CallCancelled, CallFailed, CallSucceeded, Diverged, Event, Record
+from regrow.journal.records import Call, CallCancelled, CallFailed, CallSucceeded, Diverged, Event, Record, Value
 
 _LOOK_AT_THE_CLOCK = 60.0
 """Seconds after which a long wait looks at the wall clock again: that may be set, and a laptop may have slept."""
+
+
+GRACE_SECONDS = 1.0
+"""How much longer than last time to wait for the code before it is taken to have been edited."""
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -74,6 +79,7 @@ class Driver:
             is cut short now is not recorded as given up.
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
+        is_abandoned: tells whether nobody can ever go on with the code, because its event loop was closed.
     """
 
     def __init__(
@@ -98,10 +104,12 @@ class Driver:
         self.closing = False
         self.cancelled_by: str | None = None
         self.interrupt: Callable[[], None] = self.interrupt_at_next_call
+        self.is_abandoned: Callable[[], bool] = lambda: False
         self._committer = committer
         self._strict = strict
         self._observers = observers
         self._replay = Replay(log.state)
+        self._turns = Turns(log.state) if log.state.calls else None
         self._lock = threading.RLock()
         self._root = Scope(self, None, None)
         self._interrupted = threading.Event()
@@ -136,13 +144,29 @@ class Driver:
 
     def replay(self, known: CallState, outcome: CallSucceeded | CallFailed) -> Any:
         """Give the code what it was given before: the result, or the exception raised."""
+        if self._turns is not None:
+            self._turns.give(known.seq)
         self.tally.replayed += 1
         self.tally.seconds_saved += known.seconds
         if self._observers:
             self._tell(Replayed(known.call, known.seconds))
         if isinstance(outcome, CallSucceeded):
-            return self.vault.load(outcome.value)
-        raise mark(rebuild(outcome.error), known.call.path)
+            return self.load(outcome.value)
+        raise mark(rebuild(outcome.error), self.run, known.call.path)
+
+    def is_out_of_turn(self, known: CallState) -> bool:
+        """Tell whether a recorded outcome has to wait for others that the code was given before it."""
+        return self._turns is not None and self._turns.is_out_of_turn(known.seq)
+
+    async def take_turn(self, known: CallState) -> None:
+        """Wait until the code has been given all outcomes that were recorded before a call's."""
+        if self._turns is not None:
+            await self._turns.wait_for(known.seq, known.patience + GRACE_SECONDS)
+
+    def note_strand(self, task: asyncio.Task[Any]) -> None:
+        """Note that the code has begun one more strand."""
+        if self._turns is not None:
+            self._turns.note_strand(task)
 
     def look_for_passed_over(self, scope: str) -> None:
         """Name the recorded calls that a body, about to be recorded as done, has not made any more.
@@ -243,6 +267,17 @@ class Driver:
         except StoreError as problem:
             raise self.halt(problem) from problem
 
+    def load(self, value: Value) -> Any:
+        """Give a recorded value to the code.
+
+        Raises:
+            Corrupted: it is not what was stored; the run cannot go on before that is mended.
+        """
+        try:
+            return self.vault.load(value)
+        except StoreError as problem:
+            raise self.halt(problem) from problem
+
     def note_given_up(self, scope: Scope, event: CallCancelled) -> None:
         """Record that the code gave up on a call; not when it was we who are cutting it short."""
         if not (self.closing or self.cancelled_by or scope.is_ending):
@@ -284,6 +319,11 @@ class Driver:
             raise self.halted
         if self.log.state.ended is not None:
             raise asyncio.CancelledError
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be recorded any more."""
+        return self.halted is not None or self.log.state.ended is not None
 
     def halt(self, why: RegrowError) -> RegrowError:
         """Stop for good. Gives the reason back, to be raised."""

@@ -20,8 +20,8 @@ from regrow.engine.driver import Driver, Observer
 from regrow.engine.executor import Executor
 from regrow.engine.log import RunLog
 from regrow.engine.vault import Vault
-from regrow.errors import LeaseLost, RunHeld, StoreError
-from regrow.journal.records import DriverOpened, RunCreated, RunRetried
+from regrow.errors import LeaseLost, RunHeld, RunOver, StoreError
+from regrow.journal.records import DriverClosed, DriverOpened, RunCreated, RunRetried
 from regrow.journal.store import LEASE_SECONDS, LogLine, Store
 from regrow.values.secret import redact
 
@@ -71,6 +71,7 @@ class Host:
         created: RunCreated | None = None,
         created_blobs: tuple[str, ...] = (),
         retry_as: str | None = None,
+        even_if_over: bool = False,
         strict: bool = False,
         observers: tuple[Observer, ...] = (),
     ) -> Driver:
@@ -81,11 +82,13 @@ class Host:
             created: how the run came to be, for one that has no record yet.
             created_blobs: the blobs that its inputs need.
             retry_as: who wants a run that has failed or was cancelled to be tried again.
+            even_if_over: take it up though it has ended, not to go on with it but to add what somebody says of it.
             strict: raise where code and journal part.
             observers: are told of everything that the driver appends and replays.
 
         Raises:
             RunHeld: another live process drives it.
+            RunOver: it has ended, perhaps just now in another process.
             Corrupted: its journal is not what was written.
         """
         holder = self._awake()
@@ -97,6 +100,8 @@ class Host:
             raise
         try:
             log = RunLog(run, self.store.read(run), epoch, self._clock)
+            if log.state.ended is not None and retry_as is None and not even_if_over:
+                raise RunOver(run, f"run {run} has {log.state.ended.outcome} already")
             driver = Driver(
                 log, self.committer, self.vault, self._executor, strict=strict, clock=self._clock, observers=observers
             )
@@ -108,6 +113,7 @@ class Host:
             self.committer.flush()
         except BaseException:
             self.store.release(run, epoch)
+            self._rest_if_idle()
             raise
         with self._lock:
             self._drivers[run] = driver
@@ -176,6 +182,9 @@ class Host:
                     self.store.release(run, epoch)
                     with self._lock:
                         self._unreleased.pop(run, None)
+                for driver in drivers.values():
+                    if driver.is_abandoned():
+                        self._give_up(driver)
                 self._rest_if_idle()
                 held = self.store.renew(holder, seconds=self._lease_seconds)
                 self.committer.flush()  # what nobody waits for shows soon all the same: which tasks are running, say
@@ -188,6 +197,12 @@ class Host:
                         driver.cancel(actor)
                 elif run in self._drivers and driver.log.state.ended is None:
                     driver.halt(LeaseLost(run, f"the lease on run {run} was lost to another driver"))
+
+    def _give_up(self, driver: Driver) -> None:
+        """Let go of a run whose event loop was closed under it: nobody can ever go on with its code here."""
+        driver.let_go()
+        driver.hand_in(DriverClosed("its event loop was closed"))
+        self.let_go(driver)
 
     def _flush_logs(self) -> None:
         with self._lock:
@@ -209,7 +224,7 @@ class _RunLogging:
 
     def remember(self, host: Host) -> None:
         self._hosts.append(host)
-        if logging.getLogRecordFactory() is not self._listen:
+        if logging.getLogRecordFactory() != self._listen:  # a bound method is a new object each time
             self._make = logging.getLogRecordFactory()
             logging.setLogRecordFactory(self._listen)
 

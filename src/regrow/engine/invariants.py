@@ -131,7 +131,7 @@ class _Calls:
             self._succeeded.add(path)
             if again:
                 yield "a call succeeds once", f"{path} has succeeded before"
-        elif again:
+        elif again and not isinstance(event, CallCancelled):  # the code may give up while a success is being recorded
             yield "nothing happens in a call that has succeeded", f"{_name(event)} of {path} after its success"
 
     def _attempts(self, event: _OfAttempt) -> _Found:

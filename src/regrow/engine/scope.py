@@ -10,6 +10,7 @@ from regrow.values.ids import idempotency_key
 
 if TYPE_CHECKING:
     from regrow.engine.driver import Driver
+    from regrow.engine.state import CallState
     from regrow.journal.records import AttemptFailed, Call, CallFailed
 
 
@@ -22,6 +23,7 @@ class Scope:
         task: name of the innermost task.
         attempt: which attempt this is, from 1.
         failures: the failed attempts before it.
+        forgiven: how many of these do not count against its retries.
         outer: the scope that made the call.
         depth: how many calls lie around it.
         bound: its own timeout, while it runs under one.
@@ -29,7 +31,7 @@ class Scope:
         main: the branch on which its body starts.
     """
 
-    __slots__ = ("attempt", "bound", "busy", "depth", "driver", "failures", "main", "outer", "path", "task")
+    __slots__ = ("attempt", "bound", "busy", "depth", "driver", "failures", "forgiven", "main", "outer", "path", "task")
 
     def __init__(
         self,
@@ -38,7 +40,7 @@ class Scope:
         outer: Scope | None,
         *,
         attempt: int = 1,
-        failures: tuple[AttemptFailed | CallFailed, ...] = (),
+        known: CallState | None = None,
     ) -> None:
         """Describe an attempt about to run; without a call, the space in which a run's outermost one is made."""
         self.driver = driver
@@ -47,7 +49,8 @@ class Scope:
         self.outer = outer
         self.depth: int = 0 if outer is None else outer.depth + 1
         self.attempt = attempt
-        self.failures = failures
+        self.failures: tuple[AttemptFailed | CallFailed, ...] = known.attempts if known is not None else ()
+        self.forgiven = known.forgiven if known is not None else 0
         self.bound: asyncio.Timeout | None = None
         self.busy = 0
         self.main = Branch(self, f"{path}/" if path else "")

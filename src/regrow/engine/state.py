@@ -47,7 +47,12 @@ class CallState(msgspec.Struct):
         chunks: what a streaming step has handed out.
         decided: what somebody said of its unknown outcome.
         first_begun: when its first attempt began, in seconds since the epoch.
+        begun_at: when it was last announced that an attempt would run, in seconds since the epoch.
         seconds: how long the attempt that led to its outcome took.
+        unseen: the outcome that it had, if the code gave up on it at the very moment when that was recorded.
+        patience: how long the code around it had been running by then, in seconds. Nothing that made the code give up
+            on the call, or act on its outcome, can have taken longer.
+        stumbled: the place of its latest failed attempt.
     """
 
     call: Call
@@ -59,7 +64,11 @@ class CallState(msgspec.Struct):
     chunks: list[Value] = msgspec.field(default_factory=list)
     decided: OutcomeDecided | None = None
     first_begun: float | None = None
+    begun_at: float | None = None
     seconds: float = 0.0
+    unseen: CallOutcome | None = None
+    patience: float = 0.0
+    stumbled: int = 0
 
 
 class RunState:
@@ -84,6 +93,7 @@ class RunState:
         self.divergences: list[Diverged] = []
         self.ended: RunEnded | None = None
         self.detour: int | None = None
+        self._opened = 0.0
         self._inside: dict[str, list[str]] = {}
 
     def apply(self, record: Record) -> None:
@@ -95,9 +105,11 @@ class RunState:
 
     def inside(self, path: str) -> Iterable[CallState]:
         """Give every known call that was made, however deep, while the call at `path` ran."""
-        for inner in self._inside.get(path, ()):
-            yield self.calls[inner]
-            yield from self.inside(inner)
+        left = [path]
+        while left:
+            for inner in self._inside.get(left.pop(), ()):
+                yield self.calls[inner]
+                left.append(inner)
 
     def children(self, path: str) -> list[CallState]:
         """Give the known calls that the call at `path` made itself."""
@@ -108,12 +120,16 @@ class RunState:
     def _run_created(self, _record: Record, event: RunCreated) -> None:
         self.created = event
 
-    def _nothing_changes(self, _record: Record, event: DriverOpened | DriverClosed) -> None:
-        """Who drives is a matter of leases; these records are for people."""
+    def _driver_opened(self, record: Record, _event: DriverOpened) -> None:
+        self._opened = record.time
+
+    def _nothing_changes(self, _record: Record, event: DriverClosed) -> None:
+        """That a driver let go is a matter of leases; this record is for people."""
 
     def _call_started(self, record: Record, event: CallStarted) -> None:
         call = self._call(event.call, record)
         call.begun = event
+        call.begun_at = record.time
         call.decided = None
         if call.first_begun is None:
             call.first_begun = record.time
@@ -128,22 +144,20 @@ class RunState:
             call.first_begun = event.started
         call.attempts = (*call.attempts, event)
         call.begun = None
+        call.stumbled = record.seq
         self._try_again(event.call.path, event.again)
 
     def _call_succeeded(self, record: Record, event: CallSucceeded) -> None:
-        path = event.call.path
-        call = self.calls.get(path)
-        if call is None:
-            self.calls[path] = CallState(event.call, record.seq, outcome=event, seconds=record.time - event.started)
-            self._inside.setdefault(enclosing(path), []).append(path)
-        else:
-            call.seq, call.outcome, call.seconds = record.seq, event, record.time - event.started
-            self._forget_inside(path)
+        self._settle(event.call, event, record, event.started)
+        self._forget_inside(event.call.path)
 
-    def _call_ended_badly(self, record: Record, event: CallFailed | CallCancelled) -> None:
-        call = self._call(event.call, record)
-        call.outcome = event
-        call.seconds = record.time - event.started
+    def _call_failed(self, record: Record, event: CallFailed) -> None:
+        self._settle(event.call, event, record, event.started)
+
+    def _call_cancelled(self, record: Record, event: CallCancelled) -> None:
+        call = self._settle(event.call, event, record, event.started)
+        if isinstance(call.unseen, CallCancelled):
+            call.unseen = None
 
     def _outcome_decided(self, record: Record, event: OutcomeDecided) -> None:
         if call := self.calls.get(event.path):
@@ -164,14 +178,14 @@ class RunState:
 
     _APPLY: ClassVar[dict[type, Callable[[RunState, Record, Any], None]]] = {
         RunCreated: _run_created,
-        DriverOpened: _nothing_changes,
+        DriverOpened: _driver_opened,
         DriverClosed: _nothing_changes,
         CallStarted: _call_started,
         ChunkYielded: _chunk_yielded,
         AttemptFailed: _attempt_failed,
         CallSucceeded: _call_succeeded,
-        CallFailed: _call_ended_badly,
-        CallCancelled: _call_ended_badly,
+        CallFailed: _call_failed,
+        CallCancelled: _call_cancelled,
         OutcomeDecided: _outcome_decided,
         Diverged: _diverged,
         RunRetried: _run_retried,
@@ -179,6 +193,21 @@ class RunState:
     }
 
     # -- parts of these ------------------------------------------------------------------------------------------------
+
+    def _settle(self, call: Call, outcome: CallOutcome, record: Record, started: float) -> CallState:
+        """Take an outcome into account: what is known of a call from now on."""
+        scope = enclosing(call.path)
+        outer = self.calls.get(scope)
+        since = outer.begun_at if outer is not None and outer.begun_at is not None else self._opened
+        known = self.calls.get(call.path)
+        if known is None:
+            known = self.calls[call.path] = CallState(call, record.seq)
+            self._inside.setdefault(scope, []).append(call.path)
+        known.seq = record.seq
+        known.unseen, known.outcome = known.outcome, outcome
+        known.seconds = max(record.time - started, 0.0)
+        known.patience = max(record.time - since, known.seconds)
+        return known
 
     def _call(self, call: Call, record: Record) -> CallState:
         state = self.calls.get(call.path)
@@ -189,9 +218,11 @@ class RunState:
         return state
 
     def _forget_inside(self, path: str) -> None:
-        for inner in self._inside.pop(path, ()):
-            del self.calls[inner]
-            self._forget_inside(inner)
+        left = [path]
+        while left:
+            for inner in self._inside.pop(left.pop(), ()):
+                del self.calls[inner]
+                left.append(inner)
 
     def _try_again(self, scope: str, again: tuple[str, ...]) -> None:
         """Take back the failures that ended a scope, and the cancellations that came of them.
@@ -206,7 +237,7 @@ class RunState:
             self.detour = first if self.detour is None else min(first, self.detour)
             for call in list(self.inside(scope)):
                 if isinstance(call.outcome, CallCancelled) and call.seq > first:
-                    call.outcome = None
+                    call.outcome, call.unseen = call.unseen, None
 
     def _take_back(self, again: tuple[str, ...], culprits: list[CallState]) -> None:
         for path in again:
@@ -215,7 +246,7 @@ class RunState:
                 continue
             culprits.append(call)
             failed = call.outcome
-            call.outcome = None
+            call.outcome = call.unseen = None
             if call.begun is not None and not call.begun.once:  # what was once begun for once stays in doubt
                 call.begun = None
             if isinstance(failed, CallFailed):

@@ -14,13 +14,14 @@ from typing import Any
 
 from regrow.codec import capture
 from regrow.engine import decide
-from regrow.engine.branches import standing_at
+from regrow.engine.branches import run_on
 from regrow.engine.callee import Invocation
-from regrow.engine.calls import GRACE_SECONDS
+from regrow.engine.driver import GRACE_SECONDS
 from regrow.engine.scope import Scope
 from regrow.engine.vault import NOTHING
 from regrow.errors import StreamCut, TimedOut
 from regrow.journal.records import AttemptFailed, Call, CallCancelled, CallFailed, CallSucceeded, ChunkYielded, Value
+from regrow.values.options import Options
 
 
 async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
@@ -33,59 +34,72 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
     recorded: list[Value] = list(known.chunks) if known else []
     decision = decide.on_call(known)
     for chunk in recorded:
-        yield driver.vault.load(chunk)
-    if known is not None and isinstance(decision, decide.Replay):
-        driver.replay(known, decision.outcome)
-        return
+        yield driver.load(chunk)
     if isinstance(decision, decide.AwaitCancellation):
         # The code left the stream here or was cancelled while it waited for more; edited code that waits gets more.
         await driver.wait_until(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
+    if known is not None and isinstance(decision, decide.Replay):
+        if driver.is_out_of_turn(known):
+            await driver.take_turn(known)
+        driver.replay(known, decision.outcome)
+        return
     assert isinstance(decision, decide.Execute)  # noqa: S101 - a stream is never once-only, so nothing else is left
     attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
-    while True:
-        await driver.wait_until(moment)
-        started = driver.now()
-        if first_begun is None:
-            first_begun = started
-        scope = Scope(driver, call, outer, attempt=attempt, failures=known.attempts if known else ())
-        allowed = decide.allowance(options, first_begun, started)
-        try:
-            async with _running(invocation, scope) as body:
-                async for chunk in _new_chunks(call, body, scope, recorded, allowed):
-                    yield chunk
-        except (GeneratorExit, asyncio.CancelledError):
-            driver.note_given_up(scope, CallCancelled(call, attempt, started))
-            raise
-        except Exception as error:
-            driver.check()
-            again = decide.blame(error, call.path)
-            verdict = decide.after_failure(
-                options,
-                scope.idempotency_key,
-                attempt,
-                error,
-                forgiven=known.forgiven if known else 0,
-                first_begun=first_begun,
-                now=driver.now(),
-            )
-            if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
+    started = driver.now()
+    try:
+        while True:
+            await driver.wait_until(moment)
+            started = driver.now()
+            if first_begun is None:
+                first_begun = started
+            scope = Scope(driver, call, outer, attempt=attempt, known=known)
+            allowed = decide.allowance(options, first_begun, started)
+            try:
+                async with _running(invocation, scope) as body:
+                    async for chunk in _new_chunks(call, body, scope, recorded, allowed):
+                        yield chunk
+                driver.check()
+                driver.look_for_passed_over(call.path)
+            except Exception as error:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
+                moment = await _failed(call, scope, options, error, started, first_begun)
+                known = driver.log.state.calls[call.path]
+                attempt += 1
+            else:
                 driver.tally.executed += 1
-                await driver.durable(driver.record(CallFailed(call, attempt, started, capture(error), again), loop))
-                decide.mark(error, call.path)
-                raise
-            moment = verdict.moment
-            failed = AttemptFailed(call, attempt, started, capture(error), moment, again)
-            await driver.durable(driver.record(failed, loop))
-            driver.begin_anew(call.path)
-            known = driver.log.state.calls[call.path]
-            attempt += 1
-        else:
-            driver.look_for_passed_over(call.path)
-            driver.tally.executed += 1
-            done = CallSucceeded(call, attempt, started, NOTHING, len(recorded))
-            await driver.durable(driver.record(done, loop))
-            return
+                done = CallSucceeded(call, attempt, started, NOTHING, len(recorded))
+                await driver.durable(driver.record(done, loop))
+                return
+    except (GeneratorExit, asyncio.CancelledError):
+        driver.note_given_up(outer, CallCancelled(call, attempt, started))
+        raise
+
+
+async def _failed(  # noqa: PLR0917 - what a stream knows by now
+    call: Call, scope: Scope, options: Options, error: Exception, started: float, first_begun: float
+) -> float:
+    """Record a failed attempt; give the moment of the next one, or raise the error if there is none."""
+    driver = scope.driver
+    driver.check()
+    loop = asyncio.get_running_loop()
+    again = decide.blame(error, driver.run, call.path)
+    verdict = decide.after_failure(
+        options,
+        scope.idempotency_key,
+        scope.attempt,
+        error,
+        forgiven=scope.forgiven,
+        first_begun=first_begun,
+        now=driver.now(),
+    )
+    if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
+        driver.tally.executed += 1
+        await driver.durable(driver.record(CallFailed(call, scope.attempt, started, capture(error), again), loop))
+        raise decide.mark(error, driver.run, call.path)
+    failed = AttemptFailed(call, scope.attempt, started, capture(error), verdict.moment, again)
+    await driver.durable(driver.record(failed, loop))
+    driver.begin_anew(call.path)
+    return verdict.moment
 
 
 @asynccontextmanager
@@ -98,8 +112,22 @@ async def _running(invocation: Invocation, scope: Scope) -> AsyncIterator[AsyncG
         yield body
     finally:
         scope.driver.end(outer)
-        with standing_at(scope.main):
-            await body.aclose()
+        await run_on(scope.main, _close(body))
+
+
+async def _close(body: AsyncGenerator[Any, None]) -> None:
+    await body.aclose()
+
+
+async def _next(body: AsyncGenerator[Any, None]) -> Any:
+    """Give the next chunk, or `_END`: a ``StopAsyncIteration`` could not leave a coroutine."""
+    try:
+        return await anext(body)
+    except StopAsyncIteration:
+        return _END
+
+
+_END = object()
 
 
 async def _new_chunks(
@@ -113,16 +141,15 @@ async def _new_chunks(
     while True:
         try:
             async with asyncio.timeout_at(due) as scope.bound:
-                with standing_at(scope.main):
-                    chunk = await anext(body)
-        except StopAsyncIteration:
-            if index < len(recorded):
-                raise StreamCut(call.path, len(recorded)) from None
-            return
+                chunk = await run_on(scope.main, _next(body))
         except TimeoutError as error:
             if scope.timed_out and allowed is not None:
                 raise TimedOut(call.path, *allowed) from error
             raise
+        if chunk is _END:
+            if index < len(recorded):
+                raise StreamCut(call.path, len(recorded))
+            return
         kept = driver.keep(chunk, "chunk")
         if index < len(recorded):
             if recorded[index] != kept.value:

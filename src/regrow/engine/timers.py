@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+from regrow.engine import decide
 from regrow.engine.callee import Invocation
-from regrow.engine.calls import GRACE_SECONDS
+from regrow.engine.driver import GRACE_SECONDS
 from regrow.engine.vault import NOTHING
 from regrow.journal.records import CallCancelled, CallStarted, CallSucceeded
 
@@ -19,19 +20,23 @@ async def sleep(invocation: Invocation) -> None:
     started = driver.now()
     due: float | None = None
     if known is not None:
-        if isinstance(known.outcome, CallSucceeded):
-            driver.replay(known, known.outcome)
+        decision = decide.on_call(known)
+        if isinstance(decision, decide.AwaitCancellation):  # the code gave up on it, and will again
+            await driver.wait_until(started + decision.after + GRACE_SECONDS)
+            decision = decide.on_call(known, waited=True)
+        if isinstance(decision, decide.Replay):
+            if driver.is_out_of_turn(known):
+                await driver.take_turn(known)
+            driver.replay(known, decision.outcome)
             return
-        if isinstance(known.outcome, CallCancelled):  # the code gave up on it, and will again
-            await driver.wait_until(started + known.seconds + GRACE_SECONDS)
         due = known.begun.due if known.begun is not None else None
     if due is None:
         due = started + float(invocation.args[0])
         await driver.durable(driver.record(CallStarted(call, 1, due), loop))
     try:
         await driver.wait_until(due)
+        driver.tally.executed += 1
+        await driver.durable(driver.record(CallSucceeded(call, 1, started, NOTHING), loop))
     except asyncio.CancelledError:
         driver.note_given_up(scope, CallCancelled(call, 1, started))
         raise
-    driver.tally.executed += 1
-    await driver.durable(driver.record(CallSucceeded(call, 1, started, NOTHING), loop))

@@ -129,8 +129,10 @@ class MemoryStore:
                     continue
                 records = self._records[run]
                 end = ends.get(run) or (records[-1].seq if records else 0)
-                if entry.record.seq <= end:
-                    raise StoreUnavailable(f"{self.place}: run {run} has a record {entry.record.seq} already")
+                if entry.record.seq != end + 1:
+                    raise StoreUnavailable(
+                        f"{self.place}: record {entry.record.seq} of run {run} does not follow {end}"
+                    )
                 ends[run] = entry.record.seq
                 accepted.append(entry)
             for entry in accepted:

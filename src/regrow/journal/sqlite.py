@@ -36,7 +36,7 @@ _SQL = dict(
         re.MULTILINE | re.DOTALL,
     )
 )
-_APPEND, _APPEND_MANY, _NUMBERS = _SQL["append"], _SQL["append_many"], _SQL["numbers"]
+_APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
 
 
 class SqliteStore:
@@ -144,7 +144,12 @@ class SqliteStore:
                 if len(entries) == 1 and not (entries[0].blobs or entries[0].outcome or entries[0].reopens):
                     run, record = entries[0].run, entries[0].record
                     self._append_cursor.execute(_APPEND, (run, record.seq, record.hash, record.body, entries[0].epoch))
-                    return frozenset() if self._writer.changes() else frozenset((run,))
+                    if self._writer.changes():
+                        return frozenset()
+                    end = self._end_of((run, entries[0].epoch))
+                    if end is not None:
+                        raise self._gap(run, record.seq, end[1])
+                    return frozenset((run,))
                 return self._append_many(entries)
             except apsw.Error as problem:
                 raise self._explain(problem) from problem
@@ -263,24 +268,35 @@ class SqliteStore:
             raise UnknownRun(run, f"there is no run {run} in {self.place}")
         return tuple(found)
 
+    def _end_of(self, lease: tuple[str, int]) -> tuple[int, int] | None:
+        """Give a run's number and the place of its last record; None if the epoch is not its own any more."""
+        found = self._append_cursor.execute(_END_OF, lease).fetchone()
+        return None if found is None else (int(found[0]), int(found[1]))
+
+    def _gap(self, run: str, seq: int, last: int) -> StoreUnavailable:
+        return StoreUnavailable(f"{self.place}: record {seq} of run {run} does not follow its last one, {last}")
+
     def _append_many(self, entries: Sequence[Entry]) -> frozenset[str]:
         db, cursor = self._writer, self._append_cursor
         fenced: set[str] = set()
         # By epoch too: what an old lease of this very process left behind may be in one batch with the new one's.
-        numbers: dict[tuple[str, int], int | None] = {}
+        ends: dict[tuple[str, int], tuple[int, int] | None] = {}
         rows = []
         db.execute("BEGIN IMMEDIATE")
         try:
             for entry in entries:
                 lease = (entry.run, entry.epoch)
-                if lease not in numbers:
-                    found = cursor.execute(_NUMBERS, lease).fetchone()
-                    numbers[lease] = None if found is None else found[0]
-                number = numbers[lease]
-                if number is None:
+                if lease not in ends:
+                    ends[lease] = self._end_of(lease)
+                end = ends[lease]
+                if end is None:
                     fenced.add(entry.run)
                     continue
+                number, last = end
                 record = entry.record
+                if record.seq != last + 1:
+                    raise self._gap(entry.run, record.seq, last)
+                ends[lease] = (number, record.seq)
                 rows.append((number, record.seq, record.hash, record.body))
                 if entry.blobs:
                     db.executemany(_SQL["refer"], [(number, digest) for digest in entry.blobs])

@@ -82,11 +82,13 @@ SELECT r.id, r.cancel_requested_by FROM leases l JOIN runs r USING (number) WHER
 UPDATE leases SET until = 0 WHERE number = (SELECT number FROM runs WHERE id = ? AND epoch = ?);
 
 -- :append
--- Fence and append in one statement: no row comes out of the SELECT once the epoch has moved on.
-INSERT INTO records (number, seq, hash, body) SELECT number, ?2, ?3, ?4 FROM runs WHERE id = ?1 AND epoch = ?5;
+-- Fence and append in one statement: no row comes out of the SELECT once the epoch has moved on, or if the record does
+-- not follow the last one.
+INSERT INTO records (number, seq, hash, body) SELECT number, ?2, ?3, ?4 FROM runs
+WHERE id = ?1 AND epoch = ?5 AND ?2 = 1 + coalesce((SELECT max(seq) FROM records WHERE number = runs.number), 0);
 
--- :numbers
-SELECT number FROM runs WHERE id = ? AND epoch = ?;
+-- :end_of
+SELECT number, coalesce((SELECT max(seq) FROM records WHERE number = runs.number), 0) FROM runs WHERE id = ? AND epoch = ?;
 
 -- :append_many
 INSERT INTO records (number, seq, hash, body) VALUES (?, ?, ?, ?);

@@ -41,9 +41,16 @@ def test_an_outcome_is_given_again(outcome: CallSucceeded | CallFailed) -> None:
 
 
 def test_a_call_the_code_gave_up_on_is_given_up_on_again_and_executed_only_if_it_is_not() -> None:
-    state = known(outcome=CallCancelled(CALL, 1, 0.0), seconds=2.5)
+    state = known(outcome=CallCancelled(CALL, 1, 0.0), patience=2.5)
     assert decide.on_call(state) == decide.AwaitCancellation(2.5)
     assert decide.on_call(state, waited=True) == decide.Execute(1)
+
+
+def test_a_call_given_up_on_while_its_success_was_recorded_is_not_executed_again() -> None:
+    done = CallSucceeded(CALL, 1, 0.0, b"x")
+    state = known(outcome=CallCancelled(CALL, 1, 0.0), unseen=done, patience=1.0)
+    assert decide.on_call(state) == decide.AwaitCancellation(1.0)
+    assert decide.on_call(state, waited=True) == decide.Replay(done)
 
 
 def test_an_attempt_follows_the_failed_ones_and_not_before_its_moment() -> None:
@@ -100,7 +107,7 @@ def test_the_nearer_of_timeout_and_deadline_bounds_an_attempt() -> None:
 def test_blame_goes_through_causes_contexts_and_groups_but_not_to_what_was_suppressed() -> None:
     def marked(path: str) -> Exception:
         error = ValueError(path)
-        decide.mark(error, path)
+        decide.mark(error, "this run", path)
         return error
 
     cause, context, member, hidden, outside = (
@@ -113,13 +120,18 @@ def test_blame_goes_through_causes_contexts_and_groups_but_not_to_what_was_suppr
     suppressed = RuntimeError("suppressed")
     suppressed.__context__, suppressed.__suppress_context__ = hidden, True
     group = ExceptionGroup("several", [wrapped, implied, member, suppressed, outside])
-    assert decide.blame(group, "a") == ("a/x#1", "a/y#1", "a/z#1")
+    assert decide.blame(group, "this run", "a") == ("a/x#1", "a/y#1", "a/z#1")
+
+
+def test_blame_is_not_carried_from_one_run_into_another() -> None:
+    error = decide.mark(ValueError("shared"), "an earlier run", "a/x#1")
+    assert decide.blame(error, "this run", "a") == ()
 
 
 def test_blame_ends_where_causes_run_in_a_circle() -> None:
     one, two = ValueError("1"), ValueError("2")
     one.__cause__, two.__cause__ = two, one
-    assert decide.blame(one, "a") == ()
+    assert decide.blame(one, "this run", "a") == ()
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_a_run_that_had_ended_before_it_was_taken_up_is_given_back() -> None:
     regrow.run(work, store=store, key="k")
     host = Host(store, InlineExecutor())
     for _ in range(2):
-        host.let_go(host.take_up(store.runs()[0].id))
+        host.let_go(host.take_up(store.runs()[0].id, even_if_over=True))
 
 
 def test_a_process_that_has_no_run_left_leaves_no_thread_and_no_host_behind() -> None:
@@ -69,7 +69,7 @@ def test_a_lease_that_could_not_be_released_is_released_once_it_can_be() -> None
     store = Full()
     regrow.run(work, store=store, key="k")
     host = Host(store, InlineExecutor(), lease_seconds=0.3)
-    driver = host.take_up(store.runs()[0].id)
+    driver = host.take_up(store.runs()[0].id, even_if_over=True)
     store.full = True
     with pytest.raises(StoreUnavailable):
         host.let_go(driver)
