@@ -128,7 +128,8 @@ class Host:
         try:
             self.committer.flush()
             self._flush_logs()
-            if not driver.log.ended_here:  # otherwise the record of the end has ended the lease as well
+            if not driver.log.ended_here or driver.halted is not None:
+                # Otherwise the record of the end has gone in, and has ended the lease as well.
                 self.store.release(driver.run, driver.log.epoch)
         except StoreError:
             with self._lock:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 
 import pytest
 
@@ -15,6 +17,8 @@ from regrow.authoring.home import host_of
 from regrow.engine.host import Host
 from regrow.errors import StoreUnavailable
 from regrow.executors.inline import InlineExecutor
+from regrow.journal.records import RunCreated, RunEnded, unseal_all
+from regrow.journal.store import Entry, NewRun
 from regrow.testing import FakeClock, MemoryStore
 
 
@@ -90,3 +94,107 @@ def test_warnings_of_user_code_are_kept_and_still_reach_stderr(capsys: pytest.Ca
         root.handlers = handlers
     assert "at work" in capsys.readouterr().err
     assert [line.text for _, line in store.read_logs(store.runs()[0].id)] == ["at work"]
+
+
+def test_a_record_that_was_lost_is_not_followed_by_another_and_the_run_goes_on_from_what_is_there() -> None:
+    class Failing(MemoryStore):
+        failing = 0
+
+        def append(self, entries: Sequence[Entry]) -> frozenset[str]:
+            if self.failing:
+                self.failing -= 1
+                raise StoreUnavailable("no room left")
+            return super().append(entries)
+
+    store = Failing()
+
+    @regrow.task
+    async def inner() -> str:
+        await asyncio.sleep(0.3)
+        return "done"
+
+    @regrow.task
+    async def patient() -> str:
+        await asyncio.sleep(0.05)
+        return await inner()
+
+    @regrow.step
+    async def step() -> None: ...
+
+    @regrow.task
+    async def unlucky() -> None:
+        await asyncio.sleep(0.1)  # by then the other has announced its inner task, and nobody waits for that record
+        store.failing = 1
+        await step()
+
+    async def both() -> None:
+        first = await regrow.start(patient, store=store, key="k")
+        second = await regrow.start(unlucky, store=store)
+        with pytest.raises(StoreUnavailable):
+            await second.result()
+        with pytest.raises(StoreUnavailable):
+            await first.result()
+        again = await regrow.start(patient, store=store, key="k")
+        assert await again.result() == "done"
+
+    asyncio.run(both())
+    for row in store.runs():
+        unseal_all(row.id, store.read(row.id))
+
+
+def test_a_run_whose_loop_was_closed_is_let_go_of() -> None:
+    store = MemoryStore()
+
+    @regrow.task
+    async def endless() -> None:
+        await asyncio.sleep(3600)
+
+    async def begin() -> regrow.Handle:
+        handle = await regrow.start(endless, store=store)
+        await asyncio.sleep(0.01)
+        return handle
+
+    loop = asyncio.new_event_loop()
+    handle = loop.run_until_complete(begin())
+    host = handle._host
+    loop.close()
+    deadline = time.monotonic() + 20
+    while handle.status == "running" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert handle.status == "interrupted"
+    assert host._drivers == {}
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # that it was left behind is the point here
+
+
+def test_a_run_cancelled_before_it_began_is_cancelled() -> None:
+    store = MemoryStore()
+
+    @regrow.task
+    async def endless() -> None:
+        await asyncio.sleep(3600)
+
+    async def at_once() -> None:
+        handle = await regrow.start(endless, store=store)
+        await handle.cancel()
+        with pytest.raises(regrow.RunCancelled):
+            await handle.result()
+
+    asyncio.run(at_once())
+    assert store.runs()[0].status == "cancelled"
+
+
+def test_a_run_that_another_process_has_just_ended_is_not_driven() -> None:
+    store = MemoryStore()
+    host = Host(store, InlineExecutor())
+    run = store.create(NewRun("r" * 26, work.ref, 1.0)).id
+    driver = host.take_up(run, created=RunCreated(run, work.ref, "", b"", b""))
+    driver.hand_in(RunEnded("cancelled"))
+    host.let_go(driver)
+    with pytest.raises(regrow.RunOver, match="cancelled already"):
+        host.take_up(run)
+    assert [type(record.event).__name__ for record in unseal_all(run, store.read(run))] == [
+        "RunCreated",
+        "DriverOpened",
+        "RunEnded",
+    ]
