@@ -149,7 +149,8 @@ class RunState:
 
     def _call_succeeded(self, record: Record, event: CallSucceeded) -> None:
         self._settle(event.call, event, record, event.started)
-        self._forget_inside(event.call.path)
+        if event.call.path in self._inside:
+            self._forget_inside(event.call.path)
 
     def _call_failed(self, record: Record, event: CallFailed) -> None:
         self._settle(event.call, event, record, event.started)
@@ -203,10 +204,12 @@ class RunState:
         if known is None:
             known = self.calls[call.path] = CallState(call, record.seq)
             self._inside.setdefault(scope, []).append(call.path)
-        known.seq = record.seq
-        known.unseen, known.outcome = known.outcome, outcome
-        known.seconds = max(record.time - started, 0.0)
-        known.patience = max(record.time - since, known.seconds)
+        else:
+            known.seq, known.unseen = record.seq, known.outcome
+        known.outcome = outcome
+        # A clock that was set back must not make either of them negative.
+        known.seconds = seconds if (seconds := record.time - started) > 0.0 else 0.0
+        known.patience = patience if (patience := record.time - since) > known.seconds else known.seconds
         return known
 
     def _call(self, call: Call, record: Record) -> CallState:
