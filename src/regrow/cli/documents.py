@@ -9,8 +9,8 @@ command    further fields
 run        ``run`` (a run), ``result`` (any JSON), ``error`` (an error or null), ``tally`` {executed, replayed,
            seconds_saved}; the same for resume and retry, and for demo with ``report`` (a path)
 ls         ``runs``: a list of runs
-show       ``run``, ``calls`` (a list of calls), ``drives`` [{holder, opened, last, closed}], ``divergences`` [{path,
-           reason}], ``retries``
+show       ``run``, ``calls`` (a list of calls), ``drives`` [{holder, opened, last, closed, replayed,
+           seconds_saved}], ``divergences`` [{path, reason}], ``retries``
 why        ``run``, ``headline``, ``error``, ``frame``, ``culprits`` (calls), ``unfinished`` (calls), ``overcome``
            (calls), ``tried`` (sentences), ``divergences``, ``finished``, ``ways`` [{what, command}]
 logs       ``run``, ``lines``: [{number, time, path, attempt, level, text}]

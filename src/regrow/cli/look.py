@@ -144,6 +144,10 @@ def _head(row: RunRow, tree: RunTree) -> Iterator[Text]:
         facts.append(("driven by", row.holder))
     if len(tree.drives) > 1:
         facts.append(("taken up", f"{len(tree.drives)} times" + (f", retried {tree.retries}" if tree.retries else "")))
+    replayed = sum(drive.replayed or 0 for drive in tree.drives)
+    if replayed:
+        saved = readable(sum(drive.seconds_saved for drive in tree.drives))
+        facts.append(("replayed", f"{replayed} calls were answered from the journal, which saved {saved}"))
     for name, value in facts:
         yield Text.assemble((f"  {name:<10}", "dim"), plain(value))
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from regrow.codec import capture
+from regrow.codec import ErrorRecord, capture
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
 from regrow.errors import Divergence, OutcomeUnknown, RunCancelled
-from regrow.journal.records import DriverClosed, RunEnded
+from regrow.journal.records import DriverClosed, RunEnded, RunOutcome
 
 
 def conclude(host: Host, driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
@@ -35,19 +35,38 @@ def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseEx
     if halted is not None:
         if isinstance(halted, OutcomeUnknown | Divergence):
             # Somebody must act before this run can go on, and they look for it among the failed.
-            driver.hand_in(RunEnded("failed", capture(halted)), at_last=True)
+            _end(driver, "failed", capture(halted), at_last=True)
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else halted
     if interrupted:
-        driver.hand_in(DriverClosed(type(error).__name__ if error is not None else "let go"))
+        _close(driver, error)
         return error or asyncio.CancelledError()
     if error is None:
-        driver.hand_in(RunEnded("succeeded"))
+        _end(driver, "succeeded")
         return None
     if driver.cancelled_by is not None and isinstance(error, asyncio.CancelledError):
-        driver.hand_in(RunEnded("cancelled", again=(root,), reason=f"cancelled by {driver.cancelled_by}"))
+        _end(driver, "cancelled", again=(root,), reason=f"cancelled by {driver.cancelled_by}")
         return RunCancelled(driver.run, f"run {driver.run} was cancelled by {driver.cancelled_by}")
     if isinstance(error, Exception | asyncio.CancelledError):
-        driver.hand_in(RunEnded("failed", capture(error), again=(root,)))
+        _end(driver, "failed", capture(error), again=(root,))
         return error
-    driver.hand_in(DriverClosed(type(error).__name__))
+    _close(driver, error)
     return error
+
+
+def _end(
+    driver: Driver,
+    outcome: RunOutcome,
+    error: ErrorRecord | None = None,
+    *,
+    again: tuple[str, ...] = (),
+    reason: str = "",
+    at_last: bool = False,
+) -> None:
+    tally = driver.tally
+    event = RunEnded(outcome, error, again, reason, tally.replayed, tally.seconds_saved)
+    driver.hand_in(event, at_last=at_last)
+
+
+def _close(driver: Driver, error: BaseException | None) -> None:
+    reason = type(error).__name__ if error is not None else "let go"
+    driver.hand_in(DriverClosed(reason, driver.tally.replayed, driver.tally.seconds_saved))

@@ -23,6 +23,7 @@ from regrow.journal.records import (
     DriverOpened,
     OutcomeDecided,
     Record,
+    RunEnded,
     RunRetried,
 )
 
@@ -123,12 +124,16 @@ class Drive(msgspec.Struct, frozen=True):
         opened: when it took the run up.
         last: when it wrote its last record.
         closed: why it let go of the unfinished run, if it did so in good order.
+        replayed: how many calls it answered from the journal; None if it died before it could say.
+        seconds_saved: how long these had taken when they ran.
     """
 
     holder: str
     opened: float
     last: float
     closed: str | None = None
+    replayed: int | None = None
+    seconds_saved: float = 0.0
 
 
 class RunTree(msgspec.Struct, frozen=True):
@@ -288,6 +293,10 @@ def _drives(records: Sequence[Record]) -> tuple[Drive, ...]:
         if isinstance(record.event, DriverOpened):
             drives.append(Drive(record.event.holder, record.time, record.time))
         elif drives:
-            closed = record.event.reason if isinstance(record.event, DriverClosed) else None
-            drives[-1] = msgspec.structs.replace(drives[-1], last=record.time, closed=closed)
+            event = record.event
+            closed = event.reason if isinstance(event, DriverClosed) else None
+            drive = msgspec.structs.replace(drives[-1], last=record.time, closed=closed)
+            if isinstance(event, DriverClosed | RunEnded):
+                drive = msgspec.structs.replace(drive, replayed=event.replayed, seconds_saved=event.seconds_saved)
+            drives[-1] = drive
     return tuple(drives)

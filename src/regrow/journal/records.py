@@ -74,9 +74,14 @@ class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
 
 
 class DriverClosed(msgspec.Struct, frozen=True, array_like=True, tag="close"):
-    """A driver has let go of an unfinished run in good order, and said why."""
+    """A driver has let go of an unfinished run in good order, and said why.
+
+    `replayed` counts the calls that it answered from the journal, and `seconds_saved` is how long these had taken.
+    """
 
     reason: str
+    replayed: int = 0
+    seconds_saved: float = 0.0
 
 
 class CallStarted(msgspec.Struct, frozen=True, array_like=True, tag="start"):
@@ -161,12 +166,17 @@ RunOutcome = Literal["succeeded", "failed", "cancelled"]
 
 
 class RunEnded(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The run is over. `error` is what ended a failed one, `again` the calls from which that came."""
+    """The run is over. `error` is what ended a failed one, `again` the calls from which that came.
+
+    `replayed` and `seconds_saved` are those of the driver that ended it; see `DriverClosed`.
+    """
 
     outcome: RunOutcome
     error: ErrorRecord | None = None
     again: tuple[str, ...] = ()
     reason: str = ""
+    replayed: int = 0
+    seconds_saved: float = 0.0
 
 
 Event = (
