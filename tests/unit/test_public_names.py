@@ -1,7 +1,5 @@
 """The public namespace is flat and deliberate: what is in it is written down here, and reads as `regrow.name`."""
 
-import inspect
-
 import pytest
 
 import regrow
@@ -78,9 +76,7 @@ def test_a_star_import_brings_exactly_the_public_names():
     assert sorted(namespace) == sorted(regrow.__all__)
 
 
-@pytest.mark.parametrize("name", PUBLIC_NAMES)
+@pytest.mark.parametrize("name", [name for name in PUBLIC_NAMES if callable(getattr(regrow, name))])
 def test_a_public_class_or_function_says_that_it_lives_in_regrow(name: str):
     value = getattr(regrow, name)
-    if not (inspect.isclass(value) or inspect.isroutine(value)):
-        pytest.skip("a constant or a module says nothing of where it lives")
     assert value.__module__ == "regrow"

@@ -7,7 +7,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Coroutine
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, overload
 
 from regrow.codec import module_alias, registry
 from regrow.engine.branches import current_branch
@@ -21,6 +21,7 @@ from regrow.values.options import Options, merge
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+RecordedT = TypeVar("RecordedT", bound="Recorded[Any, Any]")
 
 
 _CARRY_OUT: dict[Mode, Callable[[Invocation], Any]] = {"async": call_async, "sync": call_sync, "stream": stream}
@@ -33,9 +34,9 @@ class Recorded(Generic[P, R]):
     iterated.
     """
 
+    kind: ClassVar[CallKind]
     __regrow_ref__: str
     __wrapped__: Callable[P, R]
-    _word: str
 
     def __init__(self, callee: Callee, ref: str, options: Options) -> None:
         """Made by `regrow.task` and `regrow.step`, not by users."""
@@ -105,15 +106,14 @@ class Recorded(Generic[P, R]):
 
     def __repr__(self) -> str:
         """Show what it is and where it is from."""
-        return f"<regrow {self._word} {self._ref}>"
+        return f"<regrow {self.kind} {self._ref}>"
 
 
-def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[str, Any]) -> tuple[Callee, str, Options]:
-    """Read a function that an author decorates.
+def make(cls: type[RecordedT], function: Any, base: Options, given: dict[str, Any]) -> RecordedT:
+    """Make of a function that an author decorates what its decorator promises.
 
     Args:
-        kind: what its calls are to be recorded as.
-        word: how errors call the decorator, such as ``task``.
+        cls: what to make of it; says what its calls are recorded as.
         function: what is decorated.
         base: options that hold unless given.
         given: options as written.
@@ -121,6 +121,8 @@ def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[st
     Raises:
         UsageError: it is no function, or of a kind that cannot be recorded, or the options are wrong.
     """
+    word: str = cls.kind
+    kind: CallKind = cls.kind
     if isinstance(function, Recorded):
         raise UsageError(f"{function.name} is already recorded; use .override(…) to change its options")
     if not callable(function) or isinstance(function, type):
@@ -144,7 +146,10 @@ def make(kind: CallKind, word: str, function: Any, base: Options, given: dict[st
     check_options(mode, options, owner)
     registry.learn(function)
     ref = f"{module_alias(function)}:{getattr(function, '__qualname__', name)}"
-    return Callee(function, kind, mode, options, name), ref, options
+    made = cls(Callee(function, kind, mode, options, name), ref, options)
+    made.__regrow_ref__ = ref
+    registry.refer(ref, made)
+    return made
 
 
 def check_options(mode: Mode, options: Options, owner: str) -> None:

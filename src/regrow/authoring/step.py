@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from regrow.authoring.recorded import P, R, Recorded, make
-from regrow.codec import registry
 from regrow.values.options import Options
 
 
 class Step(Recorded[P, R]):
     """A function made a step by `regrow.step`."""
 
-    _word = "step"
+    kind = "step"
 
 
 @overload
@@ -36,14 +35,5 @@ def step(function: Any = None, /, **options: Any) -> Any:
         UsageError: an option is unknown or cannot hold here.
     """
     if function is None:
-        return lambda decorated: step_with(decorated, Options(), options)
-    return step_with(function, Options(), options)
-
-
-def step_with(function: Callable[P, R], base: Options, given: dict[str, Any]) -> Step[P, R]:
-    """Make a step whose options lie over others."""
-    callee, ref, options = make("step", "step", function, base, given)
-    made: Step[P, R] = Step(callee, ref, options)
-    made.__regrow_ref__ = ref
-    registry.refer(ref, made)
-    return made
+        return lambda decorated: make(Step, decorated, Options(), options)
+    return make(Step, function, Options(), options)

@@ -10,15 +10,14 @@ from collections.abc import Callable
 from typing import Any, overload
 
 from regrow.authoring.recorded import P, R, Recorded, make
-from regrow.authoring.step import Step, step_with
-from regrow.codec import registry
+from regrow.authoring.step import Step
 from regrow.values.options import Options, merge
 
 
 class Task(Recorded[P, R]):
     """A function made a task by `regrow.task`."""
 
-    _word = "task"
+    kind = "task"
 
 
 @overload
@@ -48,17 +47,8 @@ def task(function: Any = None, /, **options: Any) -> Any:
         UsageError: an option is unknown or cannot hold here.
     """
     if function is None:
-        return lambda decorated: task_with(decorated, Options(), options)
-    return task_with(function, Options(), options)
-
-
-def task_with(function: Callable[P, R], base: Options, given: dict[str, Any]) -> Task[P, R]:
-    """Make a task whose options lie over others."""
-    callee, ref, options = make("task", "task", function, base, given)
-    made: Task[P, R] = Task(callee, ref, options)
-    made.__regrow_ref__ = ref
-    registry.refer(ref, made)
-    return made
+        return lambda decorated: make(Task, decorated, Options(), options)
+    return make(Task, function, Options(), options)
 
 
 class Environment:
@@ -84,8 +74,8 @@ class Environment:
     def task(self, function: Any = None, /, **options: Any) -> Any:
         """Do what `regrow.task` does, under this environment's options."""
         if function is None:
-            return lambda decorated: task_with(decorated, self._options, options)
-        return task_with(function, self._options, options)
+            return lambda decorated: make(Task, decorated, self._options, options)
+        return make(Task, function, self._options, options)
 
     @overload
     def step(self, function: Callable[P, R], /) -> Step[P, R]: ...
@@ -94,8 +84,8 @@ class Environment:
     def step(self, function: Any = None, /, **options: Any) -> Any:
         """Do what `regrow.step` does, under this environment's options."""
         if function is None:
-            return lambda decorated: step_with(decorated, self._options, options)
-        return step_with(function, self._options, options)
+            return lambda decorated: make(Step, decorated, self._options, options)
+        return make(Step, function, self._options, options)
 
     def __repr__(self) -> str:
         """Show the environment's name."""
