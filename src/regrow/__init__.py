@@ -37,6 +37,7 @@ from regrow.errors import (
     UsageError,
 )
 from regrow.values.backoff import Backoff
+from regrow.values.durations import Duration
 from regrow.values.files import Dir, File
 from regrow.values.secret import Secret
 
@@ -47,6 +48,7 @@ __all__ = [
     "DidNotHappen",
     "Dir",
     "Divergence",
+    "Duration",
     "Environment",
     "Failure",
     "File",

@@ -81,7 +81,7 @@ def test_a_once_only_call_that_did_not_happen_is_executed_by_the_retry(desk):
     ("arguments", "said"),
     [
         (("pay#1",), "either --happened JSON or --did-not-happen"),
-        (("pay#1", "--happened", "{"), "--happened takes the result as JSON"),
+        (("pay#1", "--happened", "{"), "it takes JSON"),
         (("buy#1", "--did-not-happen"), "there is shop#1/pay#1"),
     ],
 )

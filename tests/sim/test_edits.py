@@ -221,11 +221,15 @@ def test_strict_lets_calls_be_made_in_one_order_and_awaited_in_another() -> None
 
 
 def test_a_failure_that_raced_with_calls_beside_it_is_no_divergence() -> None:
+    others: list[int] = []
+
     @regrow.step
     async def item(number: int) -> int:
         if number == 0:
-            await asyncio.sleep(0.02)
+            while len(others) < 19:  # noqa: ASYNC110 - a turn of the loop at a time
+                await asyncio.sleep(0)
             raise ConnectionError("slowly")
+        others.append(number)
         return number
 
     async def mapped() -> list[int]:
@@ -238,3 +242,67 @@ def test_a_failure_that_raced_with_calls_beside_it_is_no_divergence() -> None:
     result, parted = crash_then_edit(mapped, mapped, survive=24, strict=True)
     assert result == [1, 2]
     assert parted == []
+
+
+def test_a_parameter_that_is_added_with_a_default_changes_no_recorded_call() -> None:
+    def life(sub: object) -> regrow.Task[[], int]:
+        @regrow.task(name="pay")
+        async def pay() -> int:
+            paid = await sub(5)  # type: ignore[operator]
+            if dying:
+                raise KeyboardInterrupt
+            return int(paid)
+
+        return pay
+
+    @regrow.task(name="sub")
+    async def before(number: int) -> int:
+        note("sub")
+        return number
+
+    @regrow.task(name="sub")
+    async def after(number: int, remark: str = "") -> int:
+        note("sub")
+        return number
+
+    dying = [True]
+    store = CrashingStore()
+    ledger.clear()
+    with pytest.raises(KeyboardInterrupt):
+        live(life(before), store=store)
+    dying.clear()
+    assert live(life(after), store=store) == 5
+    assert ledger == {"sub": 1}
+    assert divergences(store) == []
+
+
+def test_a_once_only_call_with_other_inputs_stops_the_run_in_any_mode() -> None:
+    @regrow.step(once=True)
+    async def charge(amount: int) -> int:
+        note("charge")
+        return amount
+
+    amount = [5]
+
+    async def body() -> list[int]:
+        return [await charge(amount[0]), await c(1)]
+
+    store = CrashingStore()
+    store.die_after(5)
+    code[:] = [body]
+    ledger.clear()
+    with pytest.raises(Crash):
+        live(agent, store=store)
+    store.revive()
+    amount[0] = 6
+    with pytest.raises(regrow.Divergence, match="other inputs"):
+        live(agent, store=store)
+    assert ledger["charge"] == 1
+
+
+def test_a_divergence_is_said_aloud(caplog: pytest.LogCaptureFixture) -> None:
+    async def edited() -> list[int]:
+        return [await a(1), await b(20), await a(3), await c(4), await c(5)]
+
+    crash_then_edit(original, edited)
+    assert "no longer fits its journal at agent#1/b#1" in caplog.text

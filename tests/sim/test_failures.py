@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -159,7 +160,7 @@ def test_a_wait_asked_for_by_the_error_is_honoured() -> None:
     store = CrashingStore()
     assert live(agent, store=store) == "ok"
     failed = next(record for record in records_of(store) if type(record.event).__name__ == "AttemptFailed")
-    assert failed.event.retry_at >= failed.time + 0.049  # type: ignore[union-attr]
+    assert failed.event.retry_at >= failed.event.started + 0.05  # type: ignore[union-attr]
 
 
 def test_a_timeout_ends_an_attempt_and_a_deadline_all_of_them() -> None:
@@ -425,3 +426,41 @@ class TestCancelling:
         with pytest.raises(regrow.RunCancelled, match="somebody"):
             live(agent, store=store)
         assert ledger == {"tick": 3, "finally": 1}
+
+
+def test_a_stream_that_was_cut_starts_over_when_its_run_is_retried() -> None:
+    fresh = iter(range(1000))
+
+    @regrow.step
+    async def tokens() -> AsyncIterator[int]:
+        for _ in range(4):
+            yield next(fresh)
+
+    @regrow.task
+    async def reader() -> list[int]:
+        return [token async for token in tokens()]
+
+    store = CrashingStore()
+    store.die_after(5)
+    with pytest.raises(Crash):
+        live(reader, store=store)
+    store.revive()
+    with pytest.raises(regrow.StreamCut):
+        live(reader, store=store)
+    read = retry(reader, store)
+    assert isinstance(read, list)
+    assert len(read) == 4
+    assert read == sorted(read)
+
+
+def test_a_failure_that_is_raised_again_from_the_journal_says_so() -> None:
+    @regrow.task
+    async def agent() -> str:
+        return await fragile("culprit")
+
+    store = CrashingStore()
+    with pytest.raises(ConnectionError):
+        live(agent, store=store)
+    with pytest.raises(ConnectionError) as again:
+        live(agent, store=store)
+    assert any("regrow retry" in note for note in again.value.__notes__)

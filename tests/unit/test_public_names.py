@@ -14,6 +14,7 @@ PUBLIC_NAMES: tuple[str, ...] = (
     "DidNotHappen",
     "Dir",
     "Divergence",
+    "Duration",
     "Environment",
     "Failure",
     "File",

@@ -243,7 +243,9 @@ def outcome_of(host: Host, run: str) -> Any:
     if ended.outcome == "cancelled":
         raise RunCancelled(run, f"run {run} was {ended.reason or 'cancelled'}")
     if ended.error is not None:
-        raise rebuild(ended.error)
+        error = rebuild(ended.error)
+        error.add_note(f"regrow: this is what run {run} failed of; `regrow retry {run}` tries again what failed")
+        raise error
     return host.vault.load(_root_value(run, state))
 
 
@@ -318,14 +320,11 @@ def _check_runnable(task: object, key: object) -> None:
 
 def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) -> None:
     created = fold(unseal_all(row.id, host.store.read(row.id, limit=1))).created
+    way_on = f"`regrow resume {row.id}` goes on with that one, new work needs a key of its own"
     if row.task != task.ref:
-        raise KeyConflict(
-            row.id, f"key {row.key!r} belongs to run {row.id} of {row.task}, not of {task.ref}; use another key"
-        )
+        raise KeyConflict(row.id, f"key {row.key!r} is that of run {row.id} of {row.task}, not of {task.ref}; {way_on}")
     if created is not None and created.digest != digest:
-        raise KeyConflict(
-            row.id, f"key {row.key!r} belongs to run {row.id} of {row.task} with other inputs; use another key"
-        )
+        raise KeyConflict(row.id, f"key {row.key!r} is that of run {row.id} of {row.task} with other inputs; {way_on}")
 
 
 def _source(function: Any) -> str:

@@ -176,7 +176,7 @@ def _type(annotation: Any, *, optional: bool) -> click.ParamType[Any]:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         by_value = {one.value: one for one in annotation if isinstance(one.value, str)}
         return _one_of(by_value if len(by_value) == len(annotation) else {one.name: one for one in annotation})
-    return _Converted(_json_name(annotation), lambda text: _from_json(text, annotation, optional=optional))
+    return _Converted(_json_name(annotation), lambda text: from_json(text, annotation, optional=optional))
 
 
 def _one_of(values: dict[str, Any]) -> click.ParamType[Any]:
@@ -197,7 +197,12 @@ def _existing(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
-def _from_json(text: str, annotation: Any, *, optional: bool) -> Any:
+def from_json(text: str, annotation: Any, *, optional: bool) -> Any:
+    """Read a value of a type from JSON, or from plain text where the type is written so.
+
+    Raises:
+        ValueError: it is none; the message says why, without naming the text's origin.
+    """
     validate = getattr(annotation, "model_validate_json", None)
     if validate is not None:
         return validate(text)  # pydantic's ValidationError is a ValueError, and says what is wrong

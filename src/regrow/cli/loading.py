@@ -67,6 +67,9 @@ def load_file(path: Path, module_name: str | None = None, *, named_by_user: bool
         sys.path.insert(0, str(root))
     try:
         return importlib.import_module(name) if "." in name else _execute(name, file)
+    except Mistake:
+        sys.modules.pop(name, None)
+        raise
     except Exception as error:
         sys.modules.pop(name, None)
         raise Mistake(f"{path} could not be loaded\n{capture(error).render(indent=2)}") from error

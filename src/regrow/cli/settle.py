@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import click
 
+from regrow.authoring.recorded import Recorded
+from regrow.cli.arguments import from_json
 from regrow.cli.documents import run_document
+from regrow.cli.loading import recall
 from regrow.cli.run import take_up
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
+from regrow.codec import registry
 from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
@@ -20,8 +23,9 @@ from regrow.engine.state import CallState, RunState, fold
 from regrow.engine.vault import Kept
 from regrow.errors import RunHeld
 from regrow.insight.runs import find_run, short
+from regrow.insight.why import RESOLVED
 from regrow.journal.presence import actor
-from regrow.journal.records import OutcomeDecided, unseal_all
+from regrow.journal.records import DriverClosed, OutcomeDecided, unseal_all
 from regrow.journal.store import RunRow
 
 _POLL_SECONDS = 0.1
@@ -112,12 +116,12 @@ def resolve(
     """
     if (happened is None) != did_not_happen:
         raise Mistake("say what happened, with either --happened JSON or --did-not-happen")
-    value = _parsed(happened)
     row = find_run(session.store(), run)
     if row.held:
         raise RunHeld(row.id, row.holder)
     state = fold(unseal_all(row.id, session.store().read(row.id)))
     path = _find_call(row, state, call).call.path
+    value = None if happened is None else _parsed(happened, _result_type(session, row, path, file))
     _decide(session.host(), row, path, None if did_not_happen else (value,), reason)
     told = "happened" if happened is not None else "did not happen"
     say(f"recorded that {path} {told}, on the word of {actor()}")
@@ -131,22 +135,36 @@ def resolve(
     say(f"go on with: regrow {word} {short(row.id)}{session.options}")
 
 
-def _parsed(happened: str | None) -> Any:
-    if happened is None:
-        return None
+def _parsed(happened: str, annotation: Any) -> Any:
     try:
-        return json.loads(happened)
-    except json.JSONDecodeError as problem:
-        raise Mistake(
-            f"--happened takes the result as JSON, such as '\"text\"', 7 or null; {happened!r} is none ({problem.msg})"
-        ) from None
+        return from_json(happened, annotation, optional=False)
+    except ValueError as problem:
+        raise Mistake(f"--happened {happened!r} cannot be the result of this call: {problem}") from None
+
+
+def _result_type(session: Session, row: RunRow, path: str, file: Path | None) -> Any:
+    """Give the type that the code says the call's result has; anything, if the code is not at hand."""
+    try:
+        recall(session, session.host(), row, file)
+    except Mistake:
+        if file is not None:
+            raise
+        say("the result is taken as plain JSON, since the code was not loaded; --file FILE has it checked")
+        return Any
+    name = path.rpartition("/")[2].partition("#")[0]
+    found = {
+        get_type_hints(one.__wrapped__).get("return", Any)
+        for one in registry.references.values()
+        if isinstance(one, Recorded) and one.name == name and one.callee.options.once
+    }
+    return found.pop() if len(found) == 1 else Any
 
 
 def _find_call(row: RunRow, state: RunState, typed: str) -> CallState:
     unknown = {
         path: known
         for path, known in state.calls.items()
-        if known.begun is not None and known.begun.once and known.decided is None and known.outcome is None
+        if known.begun is not None and known.begun.once and known.outcome is None  # a wrong answer can be corrected
     }
     name = short(row.id)
     if not unknown:
@@ -165,5 +183,6 @@ def _decide(host: Host, row: RunRow, path: str, value: tuple[Any] | None, reason
     try:
         event = OutcomeDecided(path, happened=value is not None, value=kept.value, reason=reason)
         driver.hand_in(event, kept.blobs, actor=actor())
+        driver.hand_in(DriverClosed(f"{RESOLVED} by {actor()}"), actor=actor())
     finally:
         host.let_go(driver)

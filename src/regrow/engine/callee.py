@@ -31,6 +31,7 @@ class Callee:
         "_expected",
         "_names",
         "_plain",
+        "_required",
         "function",
         "kind",
         "mode",
@@ -62,36 +63,49 @@ class Callee:
         self._names = tuple(one.name for one in parameters)
         self._defaults = {one.name: one.default for one in parameters if one.default is not one.empty}
         self._expected = frozenset(self._names)
+        self._required = self._expected - self._defaults.keys()
 
     def with_options(self, options: Options) -> Callee:
         """Give the same function under other options."""
         return Callee(self.function, self.kind, self.mode, options, options.name or self.name)
 
     def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the inputs of a call by parameter, defaults included: equal calls give equal inputs, however written.
+        """Give the inputs of a call by parameter: equal calls give equal inputs, however they are written.
+
+        What equals its default is left out. So a parameter that is added later, with a default, changes no call that
+        was recorded before; that is the most common edit there is.
 
         Raises:
             UsageError: the function cannot be called like this.
         """
         names = self._names
         if self._plain and len(args) <= len(names):
-            if len(args) == len(names) and not kwargs:
-                return dict(zip(names, args, strict=True))
-            found = {**self._defaults, **dict(zip(names, args, strict=False)), **kwargs}
-            if found.keys() == self._expected and kwargs.keys().isdisjoint(names[: len(args)]):
-                return found
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            if self._expected >= given.keys() >= self._required and len(given) == len(args) + len(kwargs):
+                return self._without_defaults(given) if self._defaults else given
         try:
             bound = self.signature.bind(*args, **kwargs)
         except TypeError as problem:
             raise UsageError(
                 f"{self.name}{self.signature} cannot be called so: {self._explain(kwargs, problem)}"
             ) from None
-        bound.apply_defaults()
-        return dict(bound.arguments)
+        return self._without_defaults(bound.arguments)
+
+    def _without_defaults(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in given.items() if not _is_default(value, self._defaults.get(name, _NONE))}
 
     def _explain(self, kwargs: Mapping[str, Any], problem: TypeError) -> str:
         strange = [name for name in kwargs if name not in self._names]
         return unknown("argument", strange[0], self._names) if strange else str(problem)
+
+
+_NONE = object()
+_COMPARABLE = (str, int, float, bool, bytes, type(None))
+
+
+def _is_default(value: object, default: object) -> bool:
+    """Tell whether a value is a parameter's default. Only plain ones are compared: arrays, for one, have no truth."""
+    return value is default or (type(value) is type(default) and isinstance(value, _COMPARABLE) and value == default)
 
 
 class Invocation:

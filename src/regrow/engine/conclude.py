@@ -33,6 +33,7 @@ def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseEx
     halted, interrupted = driver.halted, driver.closing
     driver.closing = True  # strands that the code has left behind may run on, but no longer as part of this run
     if halted is not None:
+        halted.add_note(f"regrow: this stopped run {driver.run}; `regrow why {driver.run}` says how to go on")
         if isinstance(halted, OutcomeUnknown | Divergence):
             # Somebody must act before this run can go on, and they look for it among the failed.
             _end(driver, "failed", capture(halted), at_last=True)

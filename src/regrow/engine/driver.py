@@ -8,6 +8,7 @@ repair.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -36,6 +37,9 @@ _LOOK_AT_THE_CLOCK = 60.0
 
 GRACE_SECONDS = 1.0
 """How much longer than last time to wait for the code before it is taken to have been edited."""
+
+
+_log = logging.getLogger("regrow")
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -136,7 +140,7 @@ class Driver:
         with self._lock:
             match = self._replay.match(invocation, inputs.digest)
             if match.parted is not None:
-                self.part(match.path, match.parted)
+                self.part(match.path, match.parted, strict=callee.options.once)
             if match.skipped is not None and self._strict:
                 self.part(match.skipped, f"it is recorded before {match.path}, and the code has not made it")
         shown = inputs.data if inputs.data is not None and len(inputs.data) <= INPUT_BYTES else b""
@@ -177,15 +181,24 @@ class Driver:
         for path in self._replay.passed_over(scope):
             self.part(path, "it is recorded, but the code that had made it has ended without making it")
 
-    def part(self, path: str, reason: str) -> None:
-        """Record that code and journal have parted.
+    def part(self, path: str, reason: str, *, strict: bool = False) -> None:
+        """Record that code and journal have parted, and warn of it.
+
+        Args:
+            path: the call at which they have.
+            reason: how, in words.
+            strict: whether this one must not be passed over, whatever the run's mode: an effect that is to happen once
+                would happen a second time.
 
         Raises:
             Divergence: in strict mode, before anything else is done.
         """
-        if self._strict:
+        if strict or self._strict:
             raise self.halt(Divergence(path, reason))
         self.hand_in(Diverged(path, reason))
+        _log.warning(
+            "run %s no longer fits its journal at %s: %s; it goes on afresh from there", self.run, path, reason
+        )
 
     def begin_anew(self, path: str) -> None:
         """Let the next attempt at a call meet again what the last one had met."""

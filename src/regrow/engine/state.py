@@ -250,6 +250,7 @@ class RunState:
             culprits.append(call)
             failed = call.outcome
             call.outcome = call.unseen = None
+            call.chunks = []  # the code that had read them begins anew, and so does the stream
             if call.begun is not None and not call.begun.once:  # what was once begun for once stays in doubt
                 call.begun = None
             if isinstance(failed, CallFailed):

@@ -213,8 +213,8 @@ def tree_of(records: Sequence[Record]) -> RunTree:
 def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> None:
     event = record.event
     if isinstance(event, OutcomeDecided):
-        if (decided := drafts.get(event.path)) is not None and not event.happened:
-            decided.once = False
+        if (decided := drafts.get(event.path)) is not None:
+            decided.once = False  # nothing is unknown about it any more
         return
     if not isinstance(event, CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled):
         return

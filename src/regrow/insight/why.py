@@ -65,6 +65,10 @@ class Explanation(msgspec.Struct, frozen=True):
     ways: tuple[WayOn, ...]
 
 
+RESOLVED = "resolved"
+"""How the reason begins for which somebody let go of a run that only took it up to say what became of a call."""
+
+
 def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loading: str = "") -> Explanation:
     """Explain a run.
 
@@ -89,7 +93,7 @@ def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loadin
         run=row.id,
         task=row.task,
         status=row.status,
-        headline=_headline(row, tree, end, error),
+        headline=_headline(row, tree, end, error, decided=not any(call.status == "unknown" for call in unfinished)),
         error=error,
         frame=own_frame(error) if error is not None else None,
         culprits=culprits,
@@ -150,7 +154,7 @@ def _comes_from(error: ErrorRecord, origin: ErrorRecord) -> bool:
     return any(_comes_from(one, origin) for one in (error.cause, error.context, *error.members) if one is not None)
 
 
-def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorRecord | None) -> str:
+def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorRecord | None, *, decided: bool) -> str:
     name = row.task.rpartition(":")[2]
     took = readable(max(0.0, (row.ended or tree.last) - row.created))
     match row.status:
@@ -160,24 +164,27 @@ def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorReco
             return f"{name} succeeded after {took}"
         case "cancelled":
             return f"{name} was {end.reason if end is not None and end.reason else 'cancelled'} after {took}"
+        case "failed" if is_unknown(error) and decided:
+            return f"{name} stopped because nobody knew whether a once-only call happened; somebody has said so since"
         case "failed" if is_unknown(error):
             return f"{name} stopped because nobody knows whether a once-only call happened"
         case "failed":
             return f"{name} failed after {took}: {error.summary() if error is not None else 'no error was recorded'}"
         case _:
-            return f"{name} was interrupted: {_interruption(row, tree)}"
+            return f"{name} was interrupted: {_interruption(tree)}"
 
 
-def _interruption(row: RunRow, tree: RunTree) -> str:
-    last = tree.drives[-1] if tree.drives else None
+def _interruption(tree: RunTree) -> str:
+    drives = [drive for drive in tree.drives if not (drive.closed or "").startswith(RESOLVED)]
+    last = drives[-1] if drives else None
     if last is None:
         return "its driver was gone before anything was recorded"
     if last.closed is not None:
         how = {"CancelledError": "stopped", "KeyboardInterrupt": "stopped with Ctrl-C", "SystemExit": "stopped"}
         return (
-            f"{row.holder} was {how.get(last.closed, f'let go of it ({last.closed})')} and let go of it in good order"
+            f"{last.holder} was {how.get(last.closed, f'let go of it ({last.closed})')} and let go of it in good order"
         )
-    return f"{row.holder} disappeared without a word (killed, or the machine went down)"
+    return f"{last.holder} disappeared without a word (killed, or the machine went down)"
 
 
 def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallNode]) -> list[str]:
@@ -191,9 +198,9 @@ def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallN
                 if one.ended is not None and following.started is not None and following.started > one.ended
             ]
             waited = f", waiting {', '.join(map(readable, waits))} in between" if waits else ""
-            said.append(f"{call.place} was attempted {len(call.attempts)} times{waited}")
+            said.append(f"{call.path} was attempted {len(call.attempts)} times{waited}")
     said.extend(
-        f"{call.place} succeeded at attempt {call.attempts[-1].number}, after {_times(call)}" for call in overcome
+        f"{call.path} succeeded at attempt {call.attempts[-1].number}, after {_times(call)}" for call in overcome
     )
     if tree.retries:
         said.append(f"the run as a whole was retried {_count(tree.retries)}")
@@ -225,6 +232,8 @@ def _ways(
             ]
         case "succeeded":
             return []
+        case "interrupted" if any(one.status == "unknown" for one in unfinished):
+            return _resolving(row, unfinished, options, loading)
         case "interrupted":
             ways = [WayOn("go on where it stopped; nothing that is recorded is done again", resume)]
             if row.key is not None:
@@ -233,18 +242,8 @@ def _ways(
         case "cancelled":
             return [WayOn("take it up again where it was cancelled", retry)]
         case _ if is_unknown(error):
-            call = next((one for one in unfinished if one.status == "unknown"), None)
-            path = shlex.quote(call.path if call is not None else "CALL")
-            return [
-                WayOn(
-                    "it happened, and this was its result",
-                    f"regrow resolve {run} {path} --happened JSON --retry{loading}{options}",
-                ),
-                WayOn(
-                    "it certainly did not happen",
-                    f"regrow resolve {run} {path} --did-not-happen --retry{loading}{options}",
-                ),
-            ]
+            undecided = any(one.status == "unknown" for one in unfinished)
+            return _resolving(row, unfinished, options, loading) if undecided else [WayOn("go on from that", retry)]
         case _ if error is not None and error.type in _DIVERGENCE:
             return [
                 WayOn("put the code back as it was, then", f"{retry} --strict"),
@@ -254,3 +253,18 @@ def _ways(
             frame = own_frame(error) if error is not None else None
             place = f"fix {frame.file}:{frame.line}, then try again" if frame is not None else "try again"
             return [WayOn(f"{place} only what failed", retry)]
+
+
+def _resolving(row: RunRow, unfinished: Sequence[CallNode], options: str, loading: str) -> list[WayOn]:
+    run = short(row.id)
+    path = shlex.quote(next(one.path for one in unfinished if one.status == "unknown"))
+    return [
+        WayOn(
+            "it happened, and this was its result",
+            f"regrow resolve {run} {path} --happened JSON --retry{loading}{options}",
+        ),
+        WayOn(
+            "it certainly did not happen",
+            f"regrow resolve {run} {path} --did-not-happen --retry{loading}{options}",
+        ),
+    ]
