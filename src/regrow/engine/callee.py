@@ -80,8 +80,11 @@ class Callee:
         """
         names = self._names
         if self._plain and len(args) <= len(names):
-            given = {**dict(zip(names, args, strict=False)), **kwargs}
-            if self._expected >= given.keys() >= self._required and len(given) == len(args) + len(kwargs):
+            given = dict(zip(names, args, strict=False))
+            complete = not kwargs and len(args) == len(names)
+            if kwargs:
+                given.update(kwargs)
+            if complete or (len(given) == len(args) + len(kwargs) and self._expected >= given.keys() >= self._required):
                 return self._without_defaults(given) if self._defaults else given
         try:
             bound = self.signature.bind(*args, **kwargs)
