@@ -8,14 +8,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from regrow.authoring.home import StoreLike, folder, host_of
+from regrow.authoring.home import StoreLike, host_of
 from regrow.authoring.recorded import Recorded
+from regrow.authoring.stopping import loop_is_running, said_how_to_resume, stopped_gently
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
 from regrow.engine.branches import belongs_to, current_branch, drive_on, here, install
@@ -116,7 +116,7 @@ def run(
     """
     if current_branch() is not None:
         raise UsageError("regrow.run was called inside a run; there a task is called like a function: `await task(…)`")
-    if _loop_is_running():
+    if loop_is_running():
         if "ipykernel" in sys.modules:
             return _in_own_thread(lambda: run(task, *args, key=key, store=store, strict=strict, **kwargs))
         raise UsageError("regrow.run would block the event loop that runs here; use `handle = await regrow.start(…)`")
@@ -208,7 +208,7 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
         drive_on(loop)
         work = asyncio.Task(_drive_async(host, driver, task, args, kwargs), loop=loop)
         # Ctrl-C is the runner's to take: it cancels this coroutine.
-        with _stopped_gently(driver, signal.SIGTERM) as asked:
+        with stopped_gently(driver, signal.SIGTERM) as asked:
             try:
                 return await asyncio.shield(work)
             except asyncio.CancelledError:
@@ -218,7 +218,7 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
                     raise asked[0] from None
                 raise
 
-    with _said_how_to_resume(host, driver), asyncio.Runner() as runner:
+    with said_how_to_resume(host, driver), asyncio.Runner() as runner:
         try:
             return runner.run(main())
         except (KeyboardInterrupt, SystemExit):
@@ -291,7 +291,7 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
     error: BaseException | None = None
     result = None
     place = here()
-    with _said_how_to_resume(host, driver), _stopped_gently(driver, signal.SIGINT, signal.SIGTERM) as asked:
+    with said_how_to_resume(host, driver), stopped_gently(driver, signal.SIGINT, signal.SIGTERM) as asked:
         try:
             place.branch = invocation.branch
             result = call_sync(invocation)
@@ -336,14 +336,6 @@ def _source(function: Any) -> str:
     return str(Path(file).absolute()) if file and Path(file).exists() else ""
 
 
-def _loop_is_running() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
 def _in_own_thread(function: Callable[[], T]) -> T:
     """Run in a thread without a loop: a notebook's own loop always runs, and a cell is expected to block."""
     outcome: Future[T] = Future()
@@ -361,43 +353,3 @@ def _in_own_thread(function: Callable[[], T]) -> T:
 def _cancel_on(loop: asyncio.AbstractEventLoop, work: asyncio.Task[Any]) -> None:
     if not loop.is_closed():
         loop.call_soon_threadsafe(work.cancel)
-
-
-@contextmanager
-def _stopped_gently(driver: Driver, *numbers: signal.Signals) -> Iterator[list[BaseException]]:
-    """Take signals as a request to stop: ``finally`` blocks run, and nothing more is recorded.
-
-    Gives a list that will hold what the signal asks to be raised, once there was one: the code's own ``finally`` blocks
-    may end in another exception.
-    """
-    asked: list[BaseException] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def stop(number: int, _frame: Any) -> None:
-        wanted = KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
-        asked.append(wanted)
-        driver.let_go()
-        if not _loop_is_running():
-            raise wanted
-
-    former = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _said_how_to_resume(host: Host, driver: Driver) -> Iterator[None]:
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        if driver.log.state.ended is None:
-            elsewhere = "" if host.store.place == str(folder().absolute()) else f" --store {host.store.place}"
-            sys.stderr.write(
-                f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}{elsewhere}\n"
-            )
-        raise
