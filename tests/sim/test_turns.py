@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 import regrow
-from regrow.engine.branches import Branch
 from regrow.engine.invariants import check_run
 from regrow.journal.store import Entry
 from regrow.testing import Crash, CrashingStore
@@ -213,7 +214,6 @@ def test_names_with_separators_in_them_are_replayed_like_others() -> None:
         return list(await asyncio.gather(work(1), work(2)))
 
     resumed_at_each_end(agent, last=2)
-    assert Branch.fork.__doc__
 
 
 def test_a_call_made_where_no_order_can_be_known_is_refused() -> None:
@@ -253,6 +253,31 @@ def test_a_call_made_where_no_order_can_be_known_is_refused() -> None:
     for task in (made_in_a_callback, made_directly, made_from_a_thread, in_a_pool_of_chance):
         with pytest.raises(regrow.UsageError, match="recorded call was made in"):
             live(task, store=CrashingStore())
+
+
+def test_code_in_a_pool_of_chance_may_do_anything_but_make_recorded_calls() -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from multiprocessing.pool import ThreadPool
+
+    def work(number: int) -> int:
+        logging.getLogger("mine").warning("at work on %d", number)
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(lambda: number * 2).result()
+
+    @regrow.task
+    async def agent() -> list[int]:
+        with ThreadPool(2) as pool:
+            return await asyncio.to_thread(pool.map, work, range(3))
+
+    assert live(agent, store=CrashingStore()) == [0, 2, 4]
+
+
+def test_a_mock_may_be_handed_to_a_thread() -> None:
+    @regrow.task
+    async def agent() -> int:
+        return int(await asyncio.to_thread(MagicMock(return_value=7)))
+
+    assert live(agent, store=CrashingStore()) == 7
 
 
 def test_a_stream_that_was_left_is_closed_as_what_it_was() -> None:

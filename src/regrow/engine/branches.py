@@ -114,6 +114,12 @@ def here() -> Place:
     return task if isinstance(task, BranchTask) else _thread
 
 
+def scope_here() -> Scope | None:
+    """Give the call that the running strand is in, for looking only; None where there is none or it cannot be told."""
+    branch = here().branch
+    return None if branch is None or branch is _UNORDERED else branch.scope
+
+
 def current_branch() -> Branch | None:
     """Give the strand that is running now; None outside of runs.
 
@@ -274,9 +280,14 @@ def _starting(self: threading.Thread) -> None:
     if branch is not None:
         target = getattr(self, "_target", None) or type(self)
         unordered = getattr(target, "__module__", "") == "multiprocessing.pool"
-        fork = _UNORDERED if unordered else branch.fork(_callee_name(target))
+        fork = _UNORDERED if unordered else _forked(branch, _callee_name(target))
         self.run = _bound(fork, self.run)  # type: ignore[method-assign]  # a thread runs whatever its `run` is by then
     _start_thread(self)
+
+
+def _forked(branch: Branch, name: str) -> Branch:
+    """Fork a branch; what is made where no order can be told has none either."""
+    return branch if branch is _UNORDERED else branch.fork(name)
 
 
 def _submitting(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -286,7 +297,7 @@ def _submitting(self: ThreadPoolExecutor, fn: Callable[..., Any], /, *args: Any,
     _thread.submitting = True  # the pool may start a thread of its own now, which is nobody's branch
     try:
         if branch is not None:
-            fn = _bound(branch.fork(_callee_name(fn)), fn)
+            fn = _bound(_forked(branch, _callee_name(fn)), fn)
         return _submit(self, fn, *args, **kwargs)
     finally:
         _thread.submitting = False

@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from regrow._version import __version__
-from regrow.engine.branches import here
+from regrow.engine.branches import scope_here
 from regrow.engine.committer import Committer
 from regrow.engine.driver import Driver, Observer
 from regrow.engine.executor import Executor
@@ -235,9 +235,8 @@ class _RunLogging:
 
     def _listen(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._make(*args, **kwargs)
-        branch = here().branch
-        if branch is not None:
-            scope = branch.scope
+        scope = scope_here()
+        if scope is not None:
             host = next((one for one in self._hosts if one.vault is scope.driver.vault), None)
             if host is not None:
                 text = redact(_PLAIN.format(record))
