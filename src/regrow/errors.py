@@ -8,8 +8,19 @@ replayed. What follows is only what regrow itself has to say::
     │   └── NotInRun               this call needs a run around it
     ├── NotStorable                a value that has no durable form; names the value's path
     ├── Divergence                 the code no longer fits its journal
-    ├── Failure                    a task or step did not succeed; carries its layer
-    │   ├── TimedOut               a timeout or deadline passed
+    ├── Failure                    a task or step did not succeed; carries layer, evidence and remedies
+    │   ├── OutOfMemory            it reached its memory limit (also a MemoryError)
+    │   ├── TimedOut               a timeout or deadline passed (also a TimeoutError)
+    │   ├── Preempted              its machine or its place was taken away
+    │   ├── WorkerLost             its worker was killed from outside, or is gone without a trace
+    │   ├── Crashed                its worker died of a signal, or left with an exit code
+    │   ├── DiskFull               its scratch folder, or the disk, was full
+    │   ├── ProcessLimit           it started more processes than it may
+    │   ├── OutputLimit            it printed more than it may
+    │   ├── RateLimited            a service asked it to come back later
+    │   ├── Unavailable            a service was not there, or said that it could not answer now
+    │   ├── ConnectionLost         the network failed under it
+    │   ├── Raised                 an exception of the code's own, as a policy is shown it
     │   ├── StreamCut              a stream was cut by a crash and did not repeat itself afterwards
     │   ├── OutcomeUnknown         a crash hid whether a once-only effect happened
     │   └── ForeignError           stands for a recorded exception whose class is not loaded here
@@ -28,7 +39,12 @@ replayed. What follows is only what regrow itself has to say::
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
+
+from regrow.remedies import Extend, GiveUp, Grow, Remedy, Resume, RetryAfter, described
+
+Confidence = Literal["certain", "likely", "unknown"]
+"""How sure it is what a failure was."""
 
 Layer = Literal["infrastructure", "network", "logical", "semantic"]
 """Where a failure arose (design: agents fail in layers)."""
@@ -74,16 +90,106 @@ class Divergence(RegrowError):
 
 
 class Failure(RegrowError):
-    """A task or step did not succeed for a reason that regrow itself has established."""
+    """A task or step did not succeed for a reason that regrow itself has established.
+
+    Attributes:
+        layer: where it arose.
+        path: the call that failed; empty where it is not about one.
+        confidence: how sure it is that this is what happened.
+        evidence: what it was concluded from, one sentence each, the strongest first.
+        facts: what was known of the attempt: numbers and texts by name, such as ``attempt``, ``limits``, ``samples``.
+        history: the failed attempts that came before it, one line each, where healing was given up.
+    """
 
     layer: Layer = "infrastructure"
+    path: str = ""
+    confidence: Confidence = "certain"
+    evidence: tuple[str, ...] = ()
+    facts: dict[str, Any] = {}  # noqa: RUF012 - a default that nobody writes to: `explained` sets a new one
+    history: tuple[str, ...] = ()
+
+    def explained(
+        self,
+        *,
+        confidence: Confidence = "certain",
+        evidence: tuple[str, ...] = (),
+        facts: dict[str, Any] | None = None,
+    ) -> Self:
+        """Say how it is known, and give it back."""
+        self.confidence = confidence
+        self.evidence = evidence
+        self.facts = facts if facts is not None else {}
+        return self
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """All that is known of the failure, as plain data: for a policy, a log, or a model."""
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and name != "facts"}
+        told = {"failure": type(self).__name__, "message": str(self), "layer": self.layer}
+        return told | {"confidence": self.confidence, "evidence": self.evidence} | self.facts | own
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The ways out that fit this very failure, the most promising first."""
+        return (RetryAfter(0.0), GiveUp())
+
+    def describe(self) -> str:
+        """Tell it in a few lines that a model, or a person, can act on."""
+        lines = [f"{type(self).__name__} ({self.layer}, {self.confidence}): {self}"]
+        lines += [f"- {sentence}" for sentence in self.evidence]
+        lines += [f"- {name}: {value}" for name, value in self.facts.items() if isinstance(value, str | int | float)]
+        lines += [f"- before: {line}" for line in self.history]
+        lines.append("Ways out:")
+        lines += [f"- {described(remedy)}" for remedy in self.remedies]
+        return "\n".join(lines)
+
+
+class OutOfMemory(Failure, MemoryError):
+    """A worker reached its memory limit.
+
+    Attributes:
+        peak: the most that it was seen to use, in bytes; None if that is not known.
+        limit: what it was allowed, in bytes; None if the host as a whole ran out.
+        growth: how fast it grew in the end, in bytes per second; None if that is not known.
+        enforced_by: what stopped it, such as ``cgroup v2`` or ``RLIMIT_DATA``.
+        ceiling: the largest limit that this host could give, in bytes; None if that is not known.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        peak: int | None,
+        limit: int | None,
+        growth: float | None = None,
+        enforced_by: str = "",
+        ceiling: int | None = None,
+    ) -> None:
+        reached = "the host ran out of memory" if limit is None else f"it reached its limit of {_mib(limit)}"
+        seen = "" if peak is None else f" (peak {_mib(peak)})"
+        super().__init__(f"{path} ran out of memory: {reached}{seen}")
+        self.path = path
+        self.peak = peak
+        self.limit = limit
+        self.growth = growth
+        self.enforced_by = enforced_by
+        self.ceiling = ceiling
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """More memory, if the host has it."""
+        if self.limit is None:
+            return (RetryAfter(1.0), GiveUp())
+        more = 2 * max(self.limit, self.peak or 0)
+        if self.ceiling is not None:
+            more = min(more, self.ceiling)
+        return (Grow(memory=more), GiveUp()) if more > self.limit else (GiveUp(),)
 
 
 class TimedOut(Failure, TimeoutError):
     """A timeout (one attempt) or a deadline (all attempts together) passed.
 
     Attributes:
-        path: the call that ran out of time.
         limit: the time it had, in seconds.
         scope: which of the two it was.
     """
@@ -94,6 +200,190 @@ class TimedOut(Failure, TimeoutError):
         self.path = path
         self.limit = limit
         self.scope = scope
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """More time for an attempt; a deadline is the author's last word."""
+        return (Extend(2 * self.limit), RetryAfter(0.0), GiveUp()) if self.scope == "timeout" else (GiveUp(),)
+
+
+class Preempted(Failure):
+    """The place in which a worker ran was taken away: it got a SIGTERM, or its provider gave notice.
+
+    Attributes:
+        grace: how many seconds it had to save its work.
+        source: who said so, such as ``SIGTERM`` or ``aws``.
+    """
+
+    def __init__(self, path: str, *, grace: float, source: str = "SIGTERM") -> None:
+        super().__init__(f"{path} was preempted ({source}) with {grace:g} s of grace")
+        self.path = path
+        self.grace = grace
+        self.source = source
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """It can go on elsewhere, or here, from its last checkpoint."""
+        return (Resume(), GiveUp())
+
+
+class WorkerLost(Failure):
+    """A worker was killed from outside, or disappeared, and nothing says that it was its own fault.
+
+    Attributes:
+        signal: the name of the signal that it died of, if that is known.
+    """
+
+    def __init__(self, path: str, *, signal: str | None = None) -> None:
+        how = f"was killed from outside with {signal}" if signal else "disappeared"
+        super().__init__(f"{path}: its worker {how}")
+        self.path = path
+        self.signal = signal
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """Nothing speaks against beginning again."""
+        return (Resume(), GiveUp())
+
+
+class Crashed(Failure):
+    """A worker died of a signal of its own making (a segmentation fault, say), or left with an exit code.
+
+    Attributes:
+        signal: the name of the signal, or None.
+        code: the exit code, or None.
+    """
+
+    def __init__(self, path: str, *, signal: str | None = None, code: int | None = None) -> None:
+        how = f"died of {signal}" if signal else f"left with exit code {code} and without a result"
+        super().__init__(f"{path}: its worker {how}")
+        self.path = path
+        self.signal = signal
+        self.code = code
+
+
+class DiskFull(Failure, OSError):
+    """A worker filled its scratch folder up to its limit, or the disk was full.
+
+    Attributes:
+        used: bytes in its scratch folder, if that is known.
+        limit: what it was allowed, in bytes; None if the disk itself was full.
+        enforced_by: what stopped it.
+    """
+
+    def __init__(self, path: str, *, used: int | None, limit: int | None, enforced_by: str = "") -> None:
+        what = "the disk is full" if limit is None else f"its scratch folder reached its limit of {_mib(limit)}"
+        super().__init__(f"{path} ran out of disk: {what}")
+        self.path = path
+        self.used = used
+        self.limit = limit
+        self.enforced_by = enforced_by
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """More of the disk, if it was a limit of ours."""
+        return (Grow(disk=2 * self.limit), GiveUp()) if self.limit is not None else (RetryAfter(60.0), GiveUp())
+
+
+class ProcessLimit(Failure):
+    """A worker started more processes than it may.
+
+    Attributes:
+        limit: how many it may have at a time.
+        enforced_by: what stopped it.
+    """
+
+    def __init__(self, path: str, *, limit: int, enforced_by: str = "") -> None:
+        super().__init__(f"{path} started more than {limit} processes")
+        self.path = path
+        self.limit = limit
+        self.enforced_by = enforced_by
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """More of them, if that was meant."""
+        return (Grow(processes=2 * self.limit), GiveUp())
+
+
+class OutputLimit(Failure):
+    """A worker printed more than it may.
+
+    Attributes:
+        limit: how many bytes it may print.
+    """
+
+    def __init__(self, path: str, *, limit: int) -> None:
+        super().__init__(f"{path} printed more than {_mib(limit)}")
+        self.path = path
+        self.limit = limit
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """More of it, if that was meant."""
+        return (Grow(output=2 * self.limit), GiveUp())
+
+
+class RateLimited(Failure):
+    """A service asked the code to come back later.
+
+    Attributes:
+        retry_after: when, in seconds from then; None if it did not say.
+        status: the HTTP status, if there was one.
+    """
+
+    layer: Layer = "network"
+
+    def __init__(self, message: str, *, retry_after: float | None = None, status: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.status = status
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """Do as it asked."""
+        return (RetryAfter(self.retry_after if self.retry_after is not None else 30.0), GiveUp())
+
+
+class Unavailable(Failure):
+    """A service was not there, or said that it could not answer now.
+
+    Attributes:
+        status: the HTTP status, if there was one.
+        retry_after: when it asked to be tried again, in seconds; None if it did not say.
+    """
+
+    layer: Layer = "network"
+
+    def __init__(self, message: str, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """It may be there again in a while."""
+        return (RetryAfter(self.retry_after if self.retry_after is not None else 5.0), GiveUp())
+
+
+class ConnectionLost(Failure):
+    """The network failed under a call: refused, reset, unresolved, or silent for too long."""
+
+    layer: Layer = "network"
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """The next connection may hold."""
+        return (RetryAfter(1.0), GiveUp())
+
+
+class Raised(Failure):
+    """Stands for an exception of the code's own where a policy is asked for a remedy; `error` is that exception."""
+
+    layer: Layer = "logical"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self.error = error
 
 
 class StreamCut(Failure):
@@ -205,3 +495,8 @@ class UnreadableFormat(StoreError):
 
 class Corrupted(StoreError):
     """What is stored is not what was written."""
+
+
+def _mib(amount: int) -> str:
+    """Show bytes in messages. `regrow.values.sizes` does it better, and lies above this module."""
+    return f"{amount / 2**20:.0f} MiB" if amount >= 2**20 else f"{amount} bytes"

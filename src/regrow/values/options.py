@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -11,6 +12,10 @@ import msgspec
 from regrow.errors import UsageError
 from regrow.values.backoff import Backoff
 from regrow.values.durations import Duration, seconds
+from regrow.values.policies import Budget, GrowPolicy, ResumePolicy
+from regrow.values.resources import OUTPUT_BYTES, PROCESSES, Resources
+from regrow.values.secret import Secret
+from regrow.values.sizes import size
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -26,6 +31,21 @@ class Options(msgspec.Struct, frozen=True):
         deadline_is_moment: which of the two `deadline` is.
         once: at most one execution, even if a crash hides its outcome.
         reconcile: asked what became of a once-only call whose outcome a crash has hidden.
+        memory: bytes that the task may use; None for no limit. This and what follows is for tasks alone.
+        cpu: processors that are kept free for it.
+        gpu: devices that it alone sees.
+        disk: bytes that it may have in its scratch folder.
+        output: bytes that it may print.
+        processes: how many processes it may have at a time.
+        isolate: give it a worker process of its own even without a limit.
+        env: environment variables of its worker.
+        secrets: names of environment variables that its worker is handed; they are never recorded.
+        priority: tasks with a higher one are placed first when the host is full.
+        on_oom: how its memory limit grows.
+        on_preempted: how often it begins again after a preemption.
+        on_failure: asked for a remedy after each failure that no other policy answers.
+        budget: what healing may cost at most.
+        right_size: begin with the memory that earlier runs are known to have needed.
     """
 
     name: str = ""
@@ -36,9 +56,48 @@ class Options(msgspec.Struct, frozen=True):
     deadline_is_moment: bool = False
     once: bool = False
     reconcile: Callable[..., object] | None = None
+    memory: int | None = None
+    cpu: float | None = None
+    gpu: int | None = None
+    disk: int | None = None
+    output: int | None = None
+    processes: int | None = None
+    isolate: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    priority: int = 0
+    on_oom: GrowPolicy | None = None
+    on_preempted: ResumePolicy = ResumePolicy()
+    on_failure: Callable[..., object] | None = None
+    budget: Budget | None = None
+    right_size: bool = True
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only a worker process of its own can keep what it asks for."""
+        amounts = (self.memory, self.cpu, self.gpu, self.disk, self.output, self.processes)
+        return self.isolate or any(amount is not None for amount in amounts) or bool(self.env or self.secrets)
+
+    @property
+    def resources(self) -> Resources:
+        """What its first attempt is given, as far as the author says."""
+        return Resources(
+            memory=self.memory,
+            cpu=1.0 if self.cpu is None else self.cpu,
+            gpu=self.gpu or 0,
+            disk=self.disk,
+            output=OUTPUT_BYTES if self.output is None else self.output,
+            processes=PROCESSES if self.processes is None else self.processes,
+        )
 
 
-NAMES = ("name", "retries", "backoff", "timeout", "deadline", "once", "reconcile")
+NAMES = (
+    "name", "retries", "backoff", "timeout", "deadline", "once", "reconcile", "on_failure", "budget",
+    "memory", "cpu", "gpu", "disk", "output", "processes", "isolate", "env", "secrets", "priority",
+    "on_oom", "on_preempted", "right_size",
+)  # fmt: skip
+OF_WORKERS = NAMES[NAMES.index("memory") :]
+"""The options that only a task can have, because they are about its worker process."""
 _FORBIDDEN_IN_NAMES = frozenset("/#~!@ \t\n")
 
 
@@ -57,7 +116,7 @@ def merge(base: Options, given: Mapping[str, object], *, owner: str) -> Options:
     for name, value in given.items():
         if name not in NAMES:
             raise UsageError(f"{owner}: {unknown('option', name, NAMES)}")
-        changes |= _read(name, value, owner)
+        changes |= {name: _read_of_worker(name, value, owner)} if name in OF_WORKERS else _read(name, value, owner)
     merged = msgspec.structs.replace(base, **changes)
     if merged.once and merged.retries:
         raise UsageError(f"{owner}: once=True means at most one execution, so it cannot be combined with retries")
@@ -73,7 +132,7 @@ def unknown(what: str, name: str, right: tuple[str, ...] | list[str]) -> str:
     return f"unknown {what} {name!r}; {hint}"
 
 
-def _read(name: str, value: object, owner: str) -> dict[str, object]:
+def _read(name: str, value: object, owner: str) -> dict[str, object]:  # noqa: C901 - one arm an option
     match name, value:
         case "name", str():
             if not value or _FORBIDDEN_IN_NAMES & set(value):
@@ -96,11 +155,53 @@ def _read(name: str, value: object, owner: str) -> dict[str, object]:
             )
         case "once", bool():
             pass
-        case "reconcile", _ if value is None or callable(value):
+        case "reconcile" | "on_failure" | "budget", None:
+            pass
+        case "reconcile", _ if callable(value):
+            pass
+        case "on_failure", _ if callable(value) and not inspect.iscoroutinefunction(value):
+            pass
+        case "budget", Budget():
             pass
         case _:
             raise UsageError(f"{owner}: {name}={value!r} cannot be; {_EXPECTED[name]}")
     return {name: value}
+
+
+def _read_of_worker(name: str, value: object, owner: str) -> object:
+    match name, value:
+        case "memory" | "cpu" | "gpu" | "disk" | "output" | "processes", None:
+            return None
+        case "memory" | "disk" | "output", int() | str():
+            return size(value, what=f"{owner}: {name}")
+        case "cpu", int() | float() if not isinstance(value, bool) and 0 < value < float("inf"):
+            return float(value)
+        case "gpu", int() if not isinstance(value, bool) and value >= 0:
+            return value
+        case "processes", int() if not isinstance(value, bool) and value > 0:
+            return value
+        case "isolate" | "right_size", bool():
+            return value
+        case "priority", int() if not isinstance(value, bool):
+            return value
+        case "env", Mapping() if all(isinstance(one, str) for pair in value.items() for one in pair):
+            return tuple(sorted(value.items()))
+        case "secrets", list() | tuple():
+            return tuple(_secret_name(one, owner) for one in value)
+        case "on_oom", None | GrowPolicy():
+            return value
+        case "on_preempted", ResumePolicy():
+            return value
+        case _:
+            raise UsageError(f"{owner}: {name}={value!r} cannot be; {_EXPECTED[name]}")
+
+
+def _secret_name(value: object, owner: str) -> str:
+    if isinstance(value, str) and value:
+        return value
+    if isinstance(value, Secret) and value.variable:
+        return value.variable
+    raise UsageError(f"{owner}: secrets=[…] takes names of environment variables, or Secret.from_env(name)")
 
 
 def _duration(value: object) -> Duration:
@@ -113,4 +214,19 @@ _EXPECTED = {
     "backoff": "it takes regrow.Backoff(base, factor, cap, jitter)",
     "once": "it takes True or False",
     "reconcile": "it takes a function that is called with the inputs of the call in doubt",
+    "on_failure": "it takes a synchronous function that is given the failure and returns a remedy, or None",
+    "budget": "it takes regrow.Budget(attempts, memory, wall_time)",
+    "memory": "it takes bytes, or text such as '256Mi'",
+    "disk": "it takes bytes, or text such as '1Gi'",
+    "output": "it takes bytes, or text such as '64Mi'",
+    "cpu": "it takes a number of processors, more than 0",
+    "gpu": "it takes a whole number of devices, 0 or more",
+    "processes": "it takes a whole number, 1 or more",
+    "isolate": "it takes True or False",
+    "right_size": "it takes True or False",
+    "priority": "it takes a whole number",
+    "env": "it takes a mapping of names to text",
+    "secrets": "it takes a list of names of environment variables",
+    "on_oom": "it takes regrow.grow(factor, max=…)",
+    "on_preempted": "it takes regrow.resume(times)",
 }
