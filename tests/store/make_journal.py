@@ -23,6 +23,7 @@ from regrow.authoring import run as authoring
 from regrow.codec import frames
 from regrow.engine.host import Host
 from regrow.executors.inline import InlineExecutor
+from regrow.healing.ladder import Ladder
 from regrow.journal.sqlite import SqliteStore
 from regrow.values import ids
 
@@ -241,11 +242,12 @@ def retry(store: SqliteStore, host: Host) -> None:
 
 
 def main(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        raise SystemExit(f"{folder} is there, and stays as it is")
     clock = Clock()
     name_no_machine(clock)
     store = NamelessStore(folder)
-    host = Host(store, InlineExecutor(), clock.time)
+    host = Host(store, InlineExecutor(), Ladder(), clock.time)
     home._hosts_of_objects[id(store)] = host
     asyncio.run(write(store, host))
     retry(store, host)

@@ -11,7 +11,7 @@ import pytest
 
 from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.records import RunRetried, unseal_all
-from regrow.journal.store import LogLine, NewRun
+from regrow.journal.store import SIZES_KEPT, LogLine, NewRun, SizeSeen
 
 pytestmark = pytest.mark.store
 
@@ -436,6 +436,80 @@ class TestBlobReferences:
         store.delete("one")
         assert store.referenced_blobs() == {second, third}
 
+    def test_a_released_blob_is_no_longer_referred_to(self, place, journal):
+        store = place.open()
+        run = journal(store).claim()
+        store.append([run.entry(blobs=("aa" * 32, "bb" * 32))])
+        store.release_blobs("run-1", ["aa" * 32])
+        assert store.referenced_blobs("run-1") == store.referenced_blobs() == {"bb" * 32}
+        assert place.open().referenced_blobs() == {"bb" * 32}
+
+    @pytest.mark.parametrize("at_once", [True, False], ids=["in one batch", "one by one"])
+    def test_a_released_blob_stays_while_another_record_of_the_run_refers_to_it(self, store, journal, at_once):
+        run = journal(store).claim()
+        entries = [run.entry(blobs=("aa" * 32,)), run.entry(blobs=("aa" * 32, "bb" * 32)), run.entry()]
+        for batch in [entries] if at_once else [[entry] for entry in entries]:
+            assert store.append(batch) == frozenset()
+        store.release_blobs("run-1", ("aa" * 32,))
+        assert store.referenced_blobs() == {"aa" * 32, "bb" * 32}
+        store.release_blobs("run-1", ("aa" * 32,))
+        assert store.referenced_blobs() == {"bb" * 32}
+
+    def test_a_released_blob_stays_while_another_run_refers_to_it(self, store, journal):
+        for name in ("one", "two"):
+            store.append([journal(store, name).claim().entry(blobs=("aa" * 32,))])
+        store.release_blobs("one", ["aa" * 32])
+        assert store.referenced_blobs("one") == frozenset()
+        assert store.referenced_blobs("two") == store.referenced_blobs() == {"aa" * 32}
+
+    def test_a_record_counts_once_however_often_it_names_a_blob_and_so_does_a_release(self, store, journal):
+        run = journal(store).claim()
+        store.append([run.entry(blobs=("aa" * 32, "aa" * 32))])
+        store.release_blobs("run-1", ["aa" * 32])
+        assert store.referenced_blobs() == frozenset()
+        store.append([run.entry(blobs=("aa" * 32,)), run.entry(blobs=("aa" * 32,))])
+        store.release_blobs("run-1", ["aa" * 32, "aa" * 32])
+        assert store.referenced_blobs() == {"aa" * 32}
+
+    def test_a_released_blob_can_be_referred_to_again(self, store, journal):
+        run = journal(store).claim()
+        for _ in range(3):
+            store.append([run.entry(blobs=("aa" * 32,))])
+            assert store.referenced_blobs() == {"aa" * 32}
+            store.release_blobs("run-1", ["aa" * 32])
+            assert store.referenced_blobs() == frozenset()
+
+    def test_a_fenced_entry_and_a_failed_batch_count_no_reference(self, store, journal):
+        old = journal(store).claim()
+        store.append([old.entry(blobs=("aa" * 32,))])
+        store.release("run-1", old.epoch)
+        store.claim("run-1", store.register())
+        assert store.append([old.entry(blobs=("aa" * 32,)), old.entry(blobs=("aa" * 32,))]) == {"run-1"}
+        wrong = journal(store, "run-2").claim()
+        wrong.entry()
+        with pytest.raises(StoreUnavailable):
+            store.append([wrong.entry(blobs=("aa" * 32,))])
+        store.release_blobs("run-1", ["aa" * 32])
+        assert store.referenced_blobs() == frozenset()
+
+    def test_releasing_what_is_not_referred_to_does_nothing(self, store, journal):
+        run = journal(store).claim()
+        store.append([run.entry(blobs=("aa" * 32,))])
+        store.release_blobs("no-such-run", ["aa" * 32])
+        store.release_blobs("run-1", [])
+        store.release_blobs("run-1", ["bb" * 32])
+        store.append([run.entry(blobs=("bb" * 32,))])
+        assert store.referenced_blobs() == {"aa" * 32, "bb" * 32}
+
+    def test_a_release_leaves_the_records_and_the_content_alone(self, store, journal):
+        run = journal(store).claim()
+        digest = store.blobs.put(b"content")
+        store.append([run.entry(blobs=(digest,)), run.entry()])
+        before = store.read("run-1")
+        store.release_blobs("run-1", [digest])
+        assert store.read("run-1") == before
+        assert store.blobs.get(digest) == b"content"
+
     def test_a_sound_store_has_nothing_to_say(self, store, journal):
         assert store.check() == []
         journal(store).claim().append(10).end()
@@ -453,6 +527,56 @@ class TestBlobReferences:
         for serve in (store.blobs.get, store.blobs.path_of):
             with pytest.raises(Corrupted, match=digest):
                 serve(digest)
+
+
+class TestSizes:
+    def test_a_size_comes_back_as_it_was_remembered(self, place):
+        whole = SizeSeen("module:train", 17, 2**40, 700 * 2**20, "run-1", 1_700_000_000.25)
+        without_peak = SizeSeen("module:train", 17, 256 * 2**20, None, "run-2", 1_700_000_001.5)
+        store = place.open()
+        store.remember_size(whole)
+        store.remember_size(without_peak)
+        assert store.sizes("module:train", 17) == [without_peak, whole]
+        assert place.open().sizes("module:train", 17) == [without_peak, whole]
+
+    def test_what_was_remembered_last_comes_first_whatever_the_clock_said(self, store):
+        for number, moment in enumerate((5.0, 3.0, 3.0, 9.0)):
+            store.remember_size(SizeSeen("module:task", 1, 100 + number, None, "run-1", moment))
+        assert [seen.memory for seen in store.sizes("module:task", 1)] == [103, 102, 101, 100]
+
+    def test_the_latest_ones_are_kept(self, store):
+        for number in range(SIZES_KEPT + 5):
+            store.remember_size(SizeSeen("module:task", 1, 100 + number, None, "run-1", 1.0))
+        newest_first = range(100 + SIZES_KEPT + 4, 104, -1)
+        assert [seen.memory for seen in store.sizes("module:task", 1)] == list(newest_first)
+        assert len(newest_first) == SIZES_KEPT
+
+    def test_each_project_task_and_class_has_its_own(self, store):
+        keys = [(p, t, c) for p in ("default", "other") for t in ("module:a", "module:b") for c in (0, 1, 40)]
+        for number, (project, task, input_class) in enumerate(keys):
+            for memory in (number, 100 + number):
+                store.remember_size(SizeSeen(task, input_class, memory, None, "run-1", 1.0), project)
+        for _ in range(SIZES_KEPT):
+            store.remember_size(SizeSeen("module:a", 1, 7, None, "run-1", 1.0), "crowded")
+        for number, (project, task, input_class) in enumerate(keys):
+            assert [seen.memory for seen in store.sizes(task, input_class, project)] == [100 + number, number]
+        assert store.sizes("module:a", 1) == store.sizes("module:a", 1, "default")
+
+    def test_a_task_that_was_never_seen_has_none(self, store):
+        assert store.sizes("module:task", 1) == []
+
+    def test_a_size_outlives_the_run_that_it_was_seen_in(self, store, journal):
+        journal(store).claim().append().end()
+        store.remember_size(SizeSeen("module:task", 1, 100, None, "run-1", 1.0))
+        store.delete("run-1")
+        assert [seen.run for seen in store.sizes("module:task", 1)] == ["run-1"]
+
+    def test_many_threads_may_remember_at_once(self, place):
+        stores = [place.open() for _ in range(2)]
+        sizes = [SizeSeen("module:task", 1, number, None, "run-1", 1.0) for number in range(12)]
+        answers = at_once([partial(stores[n % 2].remember_size, seen) for n, seen in enumerate(sizes)])
+        assert answers == [None] * 12
+        assert sorted(seen.memory for seen in stores[0].sizes("module:task", 1)) == list(range(12))
 
 
 class TestBlobs:

@@ -18,7 +18,7 @@ from regrow.errors import Corrupted, StoreUnavailable, UnreadableFormat
 from regrow.journal.blobs import FileBlobs
 from regrow.journal.records import unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
-from regrow.journal.store import NewRun
+from regrow.journal.store import NewRun, SizeSeen
 
 pytestmark = pytest.mark.store
 
@@ -198,6 +198,14 @@ def test_a_file_in_the_place_of_the_folder_is_said_to_be_unusable(tmp_path):
         SqliteStore(tmp_path / "store")
 
 
+def test_a_size_that_was_damaged_is_not_served(sqlite):
+    store = sqlite.open()
+    store.remember_size(SizeSeen("module:task", 1, 2**30, None, "run-1", 1.0))
+    store._writer.execute("UPDATE sizes SET memory = 'much'")
+    with pytest.raises(Corrupted, match="the sizes of tasks are damaged"):
+        store.sizes("module:task", 1)
+
+
 # -- disks -------------------------------------------------------------------------------------------------------------
 
 
@@ -273,6 +281,25 @@ def test_a_store_that_no_room_is_left_for_can_be_made_later(small_disk):
     ballast.unlink()
     store = SqliteStore(small_disk / "store")
     assert store.runs() == []
+    store.close()
+
+
+@pytest.mark.parametrize("leave", [0, 4096, 12_288])
+def test_a_full_disk_leaves_an_older_store_as_it_was_until_there_is_room(small_disk, leave):
+    shutil.copytree(Path(__file__).with_name("data") / "journal-1", small_disk / "store")
+    # Another connection keeps SQLite's own files in place, so that it is the upgrade that finds no room.
+    other = apsw.Connection(str(small_disk / "store" / "journal.db"))
+    other.execute("PRAGMA journal_mode=WAL; SELECT * FROM meta").fetchall()
+    ballast = fill(small_disk, leave)
+    with pytest.raises(StoreUnavailable, match="no room left"):
+        SqliteStore(small_disk / "store")
+    assert other.execute("SELECT value FROM meta").fetchall() == [("1",)]
+    assert other.execute("SELECT name FROM sqlite_schema WHERE name = 'sizes'").fetchall() == []
+    other.close()
+    ballast.unlink()
+    store = SqliteStore(small_disk / "store")
+    assert len(store.runs()) == 4
+    assert store.sizes("module:task", 1) == []
     store.close()
 
 

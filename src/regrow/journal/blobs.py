@@ -64,17 +64,21 @@ class BlobStore(Protocol):
 
 
 class FileBlobs:
-    """Blobs as files, in 256 folders named by the first byte of their digests."""
+    """Blobs as files, in 256 folders named by the first byte of their digests.
+
+    Attributes:
+        folder: below which they lie.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Keep blobs below `folder`, which is made when the first one comes."""
-        self._folder = folder
+        self.folder = folder
         self._swept = False
 
     def put(self, data: bytes) -> str:
         """See `BlobStore.put`."""
         digest = hashlib.sha256(data).hexdigest()
-        with _said_clearly(self._folder):
+        with _said_clearly(self.folder):
             if not self._is_here(digest):
                 with self._arriving() as (file, arrived):
                     file.write(data)
@@ -84,7 +88,7 @@ class FileBlobs:
     def put_file(self, path: Path) -> str:
         """See `BlobStore.put_file`. The digest is of the copy, so a file that changes meanwhile cannot mislead."""
         # What is wrong with the user's own file is theirs to see as it is, so it is opened first.
-        with path.open("rb") as source, _said_clearly(self._folder), self._arriving() as (file, arrived):
+        with path.open("rb") as source, _said_clearly(self.folder), self._arriving() as (file, arrived):
             hasher = hashlib.sha256()
             while chunk := source.read(_CHUNK):
                 hasher.update(chunk)
@@ -96,24 +100,24 @@ class FileBlobs:
 
     def get(self, digest: str) -> bytes:
         """See `BlobStore.get`."""
-        with _read_clearly(digest, self._folder):
+        with _read_clearly(digest, self.folder):
             data = self._path(digest).read_bytes()
         if hashlib.sha256(data).hexdigest() != digest:
-            raise Corrupted(f"blob {digest} in {self._folder} is damaged: its bytes do not match its digest")
+            raise Corrupted(f"blob {digest} in {self.folder} is damaged: its bytes do not match its digest")
         return data
 
     def path_of(self, digest: str) -> Path:
         """See `BlobStore.path_of`."""
         path = self._path(digest)
-        with _read_clearly(digest, self._folder), path.open("rb") as file:
+        with _read_clearly(digest, self.folder), path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != digest:
-            raise Corrupted(f"blob {digest} in {self._folder} is damaged: its bytes do not match its digest")
+            raise Corrupted(f"blob {digest} in {self.folder} is damaged: its bytes do not match its digest")
         return path
 
     def digests(self) -> Iterator[tuple[str, int, float]]:
         """See `BlobStore.digests`."""
-        for path in sorted(self._folder.glob("??/*")):
+        for path in sorted(self.folder.glob("??/*")):
             with contextlib.suppress(FileNotFoundError):
                 facts = path.stat()
                 yield path.parent.name + path.name, facts.st_size, facts.st_mtime
@@ -123,7 +127,7 @@ class FileBlobs:
         self._path(digest).unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
-        return self._folder / digest[:2] / digest[2:]
+        return self.folder / digest[:2] / digest[2:]
 
     def _is_here(self, digest: str) -> bool:
         """Tell whether a blob is here, sound and durable; and renew its time, so that a collection leaves it alone.
@@ -144,16 +148,16 @@ class FileBlobs:
 
     def _sync_folders(self, path: Path) -> None:
         _sync_folder(path.parent)
-        _sync_folder(self._folder)  # costs nothing when nothing changed in it
+        _sync_folder(self.folder)  # costs nothing when nothing changed in it
 
     @contextlib.contextmanager
     def _arriving(self) -> Iterator[tuple[BinaryIO, Path]]:
-        if not self._folder.exists():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync_folder(self._folder.parent)
+        if not self.folder.exists():
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _sync_folder(self.folder.parent)
         if not self._swept:
             self._sweep()
-        handle, name = tempfile.mkstemp(prefix=".arriving-", dir=self._folder)
+        handle, name = tempfile.mkstemp(prefix=".arriving-", dir=self.folder)
         try:
             with os.fdopen(handle, "wb") as file:
                 yield file, Path(name)
@@ -163,7 +167,7 @@ class FileBlobs:
     def _sweep(self) -> None:
         """Remove what processes that were killed had not finished writing; whoever still writes touches its file."""
         self._swept = True
-        for left in self._folder.glob(".arriving-*"):
+        for left in self.folder.glob(".arriving-*"):
             with contextlib.suppress(FileNotFoundError):
                 if left.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
                     left.unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -13,7 +14,7 @@ from regrow.errors import RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, MemoryBlobs
 from regrow.journal.presence import actor
 from regrow.journal.records import StoredRecord
-from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
+from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
 
 class _Lease(msgspec.Struct):
@@ -35,8 +36,9 @@ class MemoryStore:
         self._rows: dict[str, RunRow] = {}
         self._leases: dict[str, _Lease] = {}
         self._records: dict[str, list[StoredRecord]] = {}
-        self._blobs_of: dict[str, set[str]] = {}
+        self._blobs_of: dict[str, Counter[str]] = {}
         self._logs: dict[str, list[LogLine]] = {}
+        self._sizes: dict[tuple[str, str, int], deque[SizeSeen]] = {}
 
     def register(self) -> str:
         """See `Store.register`."""
@@ -55,7 +57,7 @@ class MemoryStore:
             self._rows[run.id] = RunRow(run.id, run.task, run.created, run.key, run.project, None, 0, "", held=False)
             self._leases[run.id] = _Lease()
             self._records[run.id] = []
-            self._blobs_of[run.id] = set()
+            self._blobs_of[run.id] = Counter()
             self._logs[run.id] = []
             return self.get(run.id)
 
@@ -139,7 +141,7 @@ class MemoryStore:
                 run = entry.run
                 row = self._rows[run]
                 self._records[run].append(entry.record)
-                self._blobs_of[run].update(entry.blobs)
+                self._blobs_of[run].update(set(entry.blobs))
                 if entry.outcome is not None:
                     self._rows[run] = msgspec.structs.replace(row, outcome=entry.outcome, ended=entry.time)
                     self._leases[run].until = 0.0
@@ -176,6 +178,25 @@ class MemoryStore:
             if run is not None:
                 return frozenset(self._blobs_of.get(run, ()))
             return frozenset().union(*self._blobs_of.values())
+
+    def release_blobs(self, run: str, digests: Sequence[str]) -> None:
+        """See `Store.release_blobs`."""
+        with self._lock:
+            uses = self._blobs_of.get(run, Counter())
+            for digest in set(digests):
+                uses[digest] -= 1
+                if uses[digest] <= 0:
+                    del uses[digest]
+
+    def remember_size(self, seen: SizeSeen, project: str = "default") -> None:
+        """See `Store.remember_size`."""
+        with self._lock:
+            self._sizes.setdefault((project, seen.task, seen.input_class), deque(maxlen=SIZES_KEPT)).appendleft(seen)
+
+    def sizes(self, task: str, input_class: int, project: str = "default") -> list[SizeSeen]:
+        """See `Store.sizes`."""
+        with self._lock:
+            return list(self._sizes.get((project, task, input_class), ()))
 
     def check(self) -> list[str]:
         """See `Store.check`; memory has nothing below its records."""

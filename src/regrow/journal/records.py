@@ -18,6 +18,9 @@ import msgspec
 
 from regrow.codec import ErrorRecord
 from regrow.errors import Corrupted, UnreadableFormat
+from regrow.remedies import Extend, Grow, Resume, RetryAfter
+from regrow.values.policies import Bounds
+from regrow.values.resources import Resources
 
 
 class BlobRef(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +32,16 @@ class BlobRef(msgspec.Struct, frozen=True, array_like=True):
 
 Value = bytes | BlobRef
 """An encoded value (see `regrow.codec`), in place or in the blob store."""
+
+
+class RecordedFallback(msgspec.Struct, frozen=True, tag="fallback"):
+    """A `regrow.Fallback`, with the name of its task."""
+
+    task: str
+
+
+RecordedRemedy = Grow | Extend | Resume | RetryAfter | RecordedFallback
+"""A remedy that leads to another attempt."""
 
 CallKind = Literal["task", "step", "stream", "sleep", "now"]
 
@@ -63,6 +76,7 @@ class RunCreated(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     key: str | None = None
     project: str = "default"
     parent: str | None = None
+    budget: Bounds | None = None
 
 
 class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
@@ -102,7 +116,11 @@ class ChunkYielded(msgspec.Struct, frozen=True, array_like=True, tag="chunk"):
 
 
 class AttemptFailed(msgspec.Struct, frozen=True, array_like=True, tag="attempt"):
-    """An attempt failed, and another one will follow at `retry_at`. `again` are the inner calls it failed of."""
+    """An attempt failed, and another one will follow at `retry_at`. `again` are the inner calls it failed of.
+
+    `remedy` is what was chosen (None: the plain retry of `retries=`), by `chosen_by`. What was not the call's own
+    fault (`counts` is False) takes nothing off its retries.
+    """
 
     call: Call
     attempt: int
@@ -110,6 +128,102 @@ class AttemptFailed(msgspec.Struct, frozen=True, array_like=True, tag="attempt")
     error: ErrorRecord
     retry_at: float
     again: tuple[str, ...] = ()
+    remedy: RecordedRemedy | None = None
+    chosen_by: str = "retries"
+    counts: bool = True
+
+
+class WorkerStarted(msgspec.Struct, frozen=True, array_like=True, tag="worker"):
+    """A worker process runs an attempt.
+
+    Attributes:
+        path: of the call.
+        attempt: which one.
+        pid: of the worker, on `host`.
+        host: the machine's name.
+        resources: what it may use.
+        enforced_by: what holds it to that, such as ``cgroup v1`` and ``RLIMIT_DATA``, the strongest first.
+        size_from: where its memory limit comes from, in a few words, if not from the task's own `memory=`.
+        kills: how often the machine's OOM killer had struck by then; a later reader can see whether it has since.
+        boot: names the machine's uptime, so that `kills` of different boots are not compared.
+        queued: how long it had waited for a place, in seconds.
+    """
+
+    path: str
+    attempt: int
+    pid: int
+    host: str
+    resources: Resources
+    enforced_by: tuple[str, ...] = ()
+    size_from: str = ""
+    kills: int | None = None
+    boot: str = ""
+    queued: float = 0.0
+
+
+class WorkerSampled(msgspec.Struct, frozen=True, array_like=True, tag="sample"):
+    """How much memory a worker has used since the last such record: seconds since the epoch, and bytes."""
+
+    path: str
+    attempt: int
+    samples: tuple[tuple[float, int], ...]
+
+
+class WorkerGrown(msgspec.Struct, frozen=True, array_like=True, tag="grown"):
+    """A worker that had reached its memory limit was held, given more, and went on: nothing was lost.
+
+    `held` is how long it stood still, in seconds.
+    """
+
+    path: str
+    attempt: int
+    before: int
+    after: int
+    held: float
+    enforced_by: str = ""
+
+
+class WorkerEnded(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
+    """A worker process is gone.
+
+    Attributes:
+        path: of the call.
+        attempt: which one.
+        how: in a few words, such as ``result``, ``exit code 3`` or ``SIGKILL``.
+        peak: the most memory that it used, in bytes; None if that is not known.
+        cpu_seconds: processor time of the worker and its children.
+        limit: its memory limit in the end.
+        signal: the number of the signal that it died of, if it did.
+        code: the exit code with which it left, if it did.
+    """
+
+    path: str
+    attempt: int
+    how: str
+    peak: int | None = None
+    cpu_seconds: float = 0.0
+    limit: int | None = None
+    signal: int | None = None
+    code: int | None = None
+
+
+class CheckpointSaved(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
+    """A task has saved its work in progress; what it had saved before is dropped, with its `blobs`.
+
+    Code that begins again from here does not make the calls again that it had made before. So the place is saved as
+    well: how many calls of each name, how many strands of each name, and how many calls in all its `branch` had made.
+    `number` counts checkpoints, from 1.
+    """
+
+    path: str
+    attempt: int
+    number: int
+    value: Value
+    blobs: tuple[str, ...] = ()
+    branch: str = ""
+    calls: dict[str, int] = {}
+    strands: dict[str, int] = {}
+    position: int = 0
 
 
 class CallSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="done"):
@@ -193,6 +307,11 @@ Event = (
     | Diverged
     | RunRetried
     | RunEnded
+    | WorkerStarted
+    | WorkerSampled
+    | WorkerGrown
+    | WorkerEnded
+    | CheckpointSaved
 )
 
 

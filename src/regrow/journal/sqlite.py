@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -24,10 +24,12 @@ from regrow.errors import Corrupted, RunHeld, StoreError, StoreUnavailable, Unkn
 from regrow.journal.blobs import BlobStore, FileBlobs
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
-from regrow.journal.store import LEASE_SECONDS, Entry, LogLine, NewRun, RunRow
+from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
-FORMAT = 1
+FORMAT = 2
+_T = TypeVar("_T")
 _ROW = ("id", "task", "created", "key", "project", "outcome", "epoch", "holder", "held", "ended", "cancel_requested_by")
+_SIZE = SizeSeen.__struct_fields__
 _BUSY_MILLISECONDS = 30_000
 _SQL = dict(
     re.findall(
@@ -43,7 +45,7 @@ class SqliteStore:
     """Runs in ``<home>/journal.db``, their blobs in ``<home>/blobs/``, their drivers' locks in ``<home>/drivers/``."""
 
     def __init__(self, home: Path | str, *, create: bool = True) -> None:
-        """Open a store, and make it if need be (readable by its owner alone).
+        """Open a store, and make it if need be (readable by its owner alone). An older one is brought to this format.
 
         Raises:
             StoreUnavailable: the place cannot be made, read or written, or (with ``create=False``) is not there.
@@ -187,6 +189,24 @@ class SqliteStore:
         with self._reading() as db:
             return frozenset(str(digest) for (digest,) in db.execute(_SQL["blobs_of"], (run,)))
 
+    def release_blobs(self, run: str, digests: Sequence[str]) -> None:
+        """See `Store.release_blobs`."""
+        with self._writing() as db:
+            db.executemany(_SQL["unrefer"], [(run, digest) for digest in set(digests)])
+            db.execute(_SQL["forget_unused"], (run,))
+
+    def remember_size(self, seen: SizeSeen, project: str = "default") -> None:
+        """See `Store.remember_size`."""
+        with self._writing() as db:
+            db.execute(_SQL["remember_size"], msgspec.structs.asdict(seen) | {"project": project})
+            db.execute(_SQL["forget_sizes"], (project, seen.task, seen.input_class, SIZES_KEPT))
+
+    def sizes(self, task: str, input_class: int, project: str = "default") -> list[SizeSeen]:
+        """See `Store.sizes`."""
+        with self._reading() as db:
+            found = db.execute(_SQL["sizes"], (project, task, input_class)).fetchall()
+        return self._checked(found, _SIZE, SizeSeen, "the sizes of tasks are")
+
     def check(self) -> list[str]:
         """See `Store.check`; asks SQLite for its own view of the file."""
         with self._reading() as db:
@@ -224,43 +244,45 @@ class SqliteStore:
 
     def _prepare_schema(self) -> None:
         # Looked at before anything is written: a full disk can still be read, and a newer store is left as it is.
-        if not self._tables():
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                # Two first processes may both come here; the second one has waited for the first.
-                if not self._tables():
-                    self._writer.execute(_SQL["schema"]).fetchall()
-                    self._writer.execute("INSERT INTO meta VALUES ('format', ?)", (str(FORMAT),))
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if not self._writer.get_autocommit():
-                    self._writer.execute("ROLLBACK")
-                raise
-        if "meta" not in self._tables():
+        if self._format() == FORMAT:
+            return
+        with self._writing() as db:
+            # Two processes may both come here; the second one has waited for the first, and finds it done.
+            for step in range(self._format() + 1, FORMAT + 1):
+                db.execute(_SQL[f"format_{step}"]).fetchall()
+                db.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (str(step),))
+
+    def _format(self) -> int:
+        """Give the format of what is there, 0 if that is nothing yet."""
+        tables = {str(name) for (name,) in self._writer.execute("SELECT name FROM sqlite_schema")}
+        if not tables:
+            return 0
+        if "meta" not in tables:
             raise Corrupted(f"{self._file} is a database, but not one of regrow's")
         found = self._writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchall()
-        if not found or not str(found[0][0]).isdecimal():
+        if not found or not str(found[0][0]).isdecimal() or not int(str(found[0][0])):
             raise Corrupted(f"{self._file} does not say which format it has")
-        if int(str(found[0][0])) > FORMAT:
+        number = int(str(found[0][0]))
+        if number > FORMAT:
             raise UnreadableFormat(
-                f"{self.place} has store format {found[0][0]}, this regrow reads up to {FORMAT}: use the newer version"
+                f"{self.place} has store format {number}, this regrow reads up to {FORMAT}: use the newer version"
             )
-
-    def _tables(self) -> set[str]:
-        return {str(name) for (name,) in self._writer.execute("SELECT name FROM sqlite_schema")}
+        return number
 
     def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
         with self._reading() as db:
             found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
-        try:
-            # Checked, because nothing else does: rows of runs are outside of the chains of their records.
-            rows = msgspec.convert([dict(zip(_ROW, row, strict=True)) for row in found], list[RunRow], strict=False)
-        except msgspec.ValidationError as problem:
-            raise Corrupted(f"{self._file}: the list of runs is damaged ({problem})") from None
         return [
             msgspec.structs.replace(row, held=False) if row.held and self.presence.is_dead(row.holder) else row
-            for row in rows
+            for row in self._checked(found, _ROW, RunRow, "the list of runs is")
         ]
+
+    def _checked(self, found: list[Any], names: tuple[str, ...], type_: type[_T], what: str) -> list[_T]:
+        """Make rows into values. Checked, because nothing else does: they are outside of the chains of the records."""
+        try:
+            return [msgspec.convert(dict(zip(names, row, strict=True)), type_, strict=False) for row in found]
+        except msgspec.ValidationError as problem:
+            raise Corrupted(f"{self._file}: {what} damaged ({problem})") from None
 
     def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
         found = db.execute(_SQL["lease"], (run,)).fetchone()
@@ -299,7 +321,7 @@ class SqliteStore:
                 ends[lease] = (number, record.seq)
                 rows.append((number, record.seq, record.hash, record.body))
                 if entry.blobs:
-                    db.executemany(_SQL["refer"], [(number, digest) for digest in entry.blobs])
+                    db.executemany(_SQL["refer"], [(number, digest) for digest in set(entry.blobs)])
                 if entry.outcome is not None or entry.reopens:
                     ended = entry.time if entry.outcome is not None else None
                     db.execute(_SQL["end"], (entry.outcome, ended, number))

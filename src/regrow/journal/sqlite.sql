@@ -1,6 +1,9 @@
 -- The SQLite store's statements, by name. Loaded once by journal/sqlite.py.
 
--- :schema
+-- Formats are steps: a new store takes all of them, an older one those that it lacks, so both come out the same. What
+-- a store has may be added to with a default, never renamed or dropped: an older regrow that has it open goes on writing.
+
+-- :format_1
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
 -- `number` keys the records: 26 characters in each of a run's thousand records would be most of what they weigh.
@@ -45,6 +48,24 @@ CREATE TABLE logs (
     line   INTEGER NOT NULL,
     body   BLOB NOT NULL,
     PRIMARY KEY (number, line)
+) WITHOUT ROWID;
+
+-- :format_2
+-- How many records of the run refer to the blob. 1 will do for what is there: only a checkpoint's reference is ever
+-- taken back, and format 1 knew none; it had counted the references of a run's records to one blob as one.
+ALTER TABLE blobs ADD COLUMN uses INTEGER NOT NULL DEFAULT 1;
+
+-- Of tasks, not of runs: sizes outlive the run that they were seen in.
+CREATE TABLE sizes (
+    project     TEXT NOT NULL,
+    task        TEXT NOT NULL,
+    input_class INTEGER NOT NULL,
+    place       INTEGER NOT NULL,
+    memory      INTEGER NOT NULL,
+    peak        INTEGER,
+    run         TEXT NOT NULL,
+    time        REAL NOT NULL,
+    PRIMARY KEY (project, task, input_class, place)
 ) WITHOUT ROWID;
 
 -- :create
@@ -94,7 +115,13 @@ SELECT number, coalesce((SELECT max(seq) FROM records WHERE number = runs.number
 INSERT INTO records (number, seq, hash, body) VALUES (?, ?, ?, ?);
 
 -- :refer
-INSERT OR IGNORE INTO blobs (number, digest) VALUES (?, ?);
+INSERT INTO blobs (number, digest) VALUES (?, ?) ON CONFLICT (number, digest) DO UPDATE SET uses = uses + 1;
+
+-- :unrefer
+UPDATE blobs SET uses = uses - 1 WHERE number = (SELECT number FROM runs WHERE id = ?) AND digest = ?;
+
+-- :forget_unused
+DELETE FROM blobs WHERE number = (SELECT number FROM runs WHERE id = ?) AND uses <= 0;
 
 -- :blobs_of
 SELECT DISTINCT digest FROM blobs WHERE ?1 IS NULL OR number = (SELECT number FROM runs WHERE id = ?1);
@@ -111,3 +138,17 @@ SELECT r.number, 1 + coalesce((SELECT max(line) FROM logs WHERE number = r.numbe
 
 -- :read_logs
 SELECT line, body FROM logs WHERE number = (SELECT number FROM runs WHERE id = ?) AND line > ? ORDER BY line;
+
+-- :remember_size
+-- By place and not by time: clocks of two machines, or of one that was set, do not agree on which size is the latest.
+INSERT INTO sizes (project, task, input_class, place, memory, peak, run, time)
+SELECT :project, :task, :input_class, 1 + coalesce(max(place), 0), :memory, :peak, :run, :time FROM sizes
+WHERE project = :project AND task = :task AND input_class = :input_class;
+
+-- :forget_sizes
+DELETE FROM sizes WHERE project = ?1 AND task = ?2 AND input_class = ?3
+AND place <= (SELECT max(place) FROM sizes WHERE project = ?1 AND task = ?2 AND input_class = ?3) - ?4;
+
+-- :sizes
+SELECT task, input_class, memory, peak, run, time FROM sizes
+WHERE project = ? AND task = ? AND input_class = ? ORDER BY place DESC;

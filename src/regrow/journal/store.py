@@ -98,6 +98,31 @@ class LogLine(msgspec.Struct, frozen=True, array_like=True):
     text: str
 
 
+SIZES_KEPT = 20
+"""How many sizes are remembered of each task and class: enough to hold a rare large input, few enough to forget one."""
+
+
+class SizeSeen(msgspec.Struct, frozen=True):
+    """How much memory an attempt had, and that it was enough.
+
+    Attributes:
+        task: the task's ref, ``module:qualname``.
+        input_class: the bit length of the size of its encoded inputs in bytes, files counted with what they hold. So
+            each class reaches up to twice the sizes of the one before it.
+        memory: the limit under which an attempt succeeded, in bytes.
+        peak: the most that it used, in bytes; None if that is not known.
+        run: in which run that was.
+        time: when, in seconds since the epoch.
+    """
+
+    task: str
+    input_class: int
+    memory: int
+    peak: int | None
+    run: str
+    time: float
+
+
 class Store(Protocol):
     """Where runs live. Methods may be called from any thread; each is one transaction."""
 
@@ -187,6 +212,26 @@ class Store(Protocol):
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """Give the digests of all blobs that a run refers to, or that any does."""
+        ...
+
+    def release_blobs(self, run: str, digests: Sequence[str]) -> None:
+        """Take back one record's reference to each of these blobs; its run needs them no more on its account.
+
+        What another record of the run refers to as well stays. A record counts once for each blob, however often it
+        names it, and so does a call of this: release what each record referred to by itself, once, and only when what
+        makes it unneeded is durable. After a crash in between, leave it: then the blobs stay as long as the run does.
+        """
+        ...
+
+    def remember_size(self, seen: SizeSeen, project: str = "default") -> None:
+        """Remember a size that worked; the latest `SIZES_KEPT` of each project, task and class are kept.
+
+        Sizes are no part of a run: they outlive it. They may be lost in a power cut.
+        """
+        ...
+
+    def sizes(self, task: str, input_class: int, project: str = "default") -> list[SizeSeen]:
+        """Give what is remembered of a task with inputs of a class, what was remembered last coming first."""
         ...
 
     def check(self) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from regrow.errors import StoreUnavailable
 from regrow.journal.memory import MemoryStore
-from regrow.journal.store import Entry
+from regrow.journal.store import Entry, SizeSeen
 
 
 class Crash(StoreUnavailable):
@@ -43,8 +43,7 @@ class CrashingStore(MemoryStore):
 
     def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         """See `Store.append`; dies on the way when it is time."""
-        if self._dead:
-            raise Crash("the process is dead")
+        self._be_alive()
         if self._dies_after is not None and self.appended + len(entries) > self._dies_after:
             kept = entries[: self._dies_after - self.appended]
             super().append(kept)
@@ -53,3 +52,17 @@ class CrashingStore(MemoryStore):
             raise Crash("the process has died")
         self.appended += len(entries)
         return super().append(entries)
+
+    def release_blobs(self, run: str, digests: Sequence[str]) -> None:
+        """See `Store.release_blobs`."""
+        self._be_alive()
+        super().release_blobs(run, digests)
+
+    def remember_size(self, seen: SizeSeen, project: str = "default") -> None:
+        """See `Store.remember_size`."""
+        self._be_alive()
+        super().remember_size(seen, project)
+
+    def _be_alive(self) -> None:
+        if self._dead:
+            raise Crash("the process is dead")
