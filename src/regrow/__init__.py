@@ -5,7 +5,9 @@ crash or a failure never repeats what was done. See the README for a first agent
 """
 
 from regrow._version import __version__
-from regrow.authoring.context import Current, current, now, sleep
+from regrow.authoring.checkpoint import Checkpoint, checkpoint
+from regrow.authoring.context import Current, Remaining, current, now, sleep
+from regrow.authoring.heeding import heed_notices
 from regrow.authoring.mapping import map  # noqa: A004 - users write regrow.map
 from regrow.authoring.recorded import storable
 from regrow.authoring.run import Handle, run, start
@@ -14,7 +16,10 @@ from regrow.authoring.task import Environment, Task, task
 from regrow.engine.calls import DidNotHappen, Happened
 from regrow.engine.driver import Tally
 from regrow.errors import (
+    ConnectionLost,
     Corrupted,
+    Crashed,
+    DiskFull,
     Divergence,
     Failure,
     ForeignError,
@@ -23,6 +28,12 @@ from regrow.errors import (
     NotInRun,
     NotStorable,
     OutcomeUnknown,
+    OutOfMemory,
+    OutputLimit,
+    Preempted,
+    ProcessLimit,
+    Raised,
+    RateLimited,
     RegrowError,
     RunCancelled,
     RunError,
@@ -32,40 +43,71 @@ from regrow.errors import (
     StoreUnavailable,
     StreamCut,
     TimedOut,
+    Unavailable,
     UnknownRun,
     UnreadableFormat,
     UsageError,
+    WorkerLost,
 )
+from regrow.executors.limits.usage import Usage
+from regrow.healing.recognise import failure_of
+from regrow.remedies import Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
 from regrow.values.backoff import Backoff
 from regrow.values.durations import Duration
 from regrow.values.files import Dir, File
+from regrow.values.policies import Budget, GrowPolicy, ResumePolicy, grow, resume
+from regrow.values.resources import Resources
 from regrow.values.secret import Secret
+from regrow.values.sizes import Size
 
 __all__ = [
     "Backoff",
+    "Budget",
+    "Checkpoint",
+    "ConnectionLost",
     "Corrupted",
+    "Crashed",
     "Current",
     "DidNotHappen",
     "Dir",
+    "DiskFull",
     "Divergence",
     "Duration",
     "Environment",
+    "Extend",
     "Failure",
+    "Fallback",
     "File",
     "ForeignError",
+    "GiveUp",
+    "Grow",
+    "GrowPolicy",
     "Handle",
     "Happened",
     "KeyConflict",
     "LeaseLost",
     "NotInRun",
     "NotStorable",
+    "OutOfMemory",
     "OutcomeUnknown",
+    "OutputLimit",
+    "Preempted",
+    "ProcessLimit",
+    "Raised",
+    "RateLimited",
     "RegrowError",
+    "Remaining",
+    "Remedy",
+    "Resources",
+    "Resume",
+    "ResumePolicy",
+    "RetryAfter",
     "RunCancelled",
     "RunError",
     "RunHeld",
     "RunOver",
     "Secret",
+    "Size",
     "Step",
     "StoreError",
     "StoreUnavailable",
@@ -73,13 +115,21 @@ __all__ = [
     "Tally",
     "Task",
     "TimedOut",
+    "Unavailable",
     "UnknownRun",
     "UnreadableFormat",
+    "Usage",
     "UsageError",
+    "WorkerLost",
     "__version__",
+    "checkpoint",
     "current",
+    "failure_of",
+    "grow",
+    "heed_notices",
     "map",
     "now",
+    "resume",
     "run",
     "sleep",
     "start",

@@ -1,4 +1,4 @@
-"""Which store a run goes to, and this process's one host for each."""
+"""Where the parts are put together: which store a run goes to, this process's one host for each, and its executor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import weakref
 from pathlib import Path
 
 from regrow.engine.host import Host
-from regrow.executors.inline import InlineExecutor
+from regrow.executors.process import ProcessExecutor
+from regrow.healing.ladder import Ladder
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import Store
 
@@ -20,6 +21,10 @@ _hosts: dict[tuple[int, Path], Host] = {}
 _hosts_of_objects: weakref.WeakValueDictionary[int, Host] = weakref.WeakValueDictionary()
 """A host holds its store, so an id stays its store's as long as the entry lives; that is as long as anything runs."""
 _guard = threading.Lock()
+
+workers = ProcessExecutor("regrow.authoring.outpost")
+"""This process's one executor, for all its hosts: the machine's memory and processors are there once."""
+_ladder = Ladder()
 
 
 def folder(place: str | os.PathLike[str] | None = None) -> Path:
@@ -37,11 +42,11 @@ def host_of(store: StoreLike) -> Host:
         if store is None or isinstance(store, str | os.PathLike):
             key = (os.getpid(), folder(store).absolute())
             if key not in _hosts:
-                _hosts[key] = Host(SqliteStore(key[1]), InlineExecutor())
+                _hosts[key] = Host(SqliteStore(key[1]), workers, _ladder)
             return _hosts[key]
         host = _hosts_of_objects.get(id(store))
         if host is None:
-            host = _hosts_of_objects[id(store)] = Host(store, InlineExecutor())
+            host = _hosts_of_objects[id(store)] = Host(store, workers, _ladder)
         return host
 
 
@@ -56,6 +61,7 @@ def forget(host: Host) -> None:
 
 @atexit.register
 def _close_all() -> None:
+    workers.close()
     for (pid, _), host in list(_hosts.items()):
         if pid == os.getpid():
             host.close()

@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, overload
 
 from regrow.codec import module_alias, registry
-from regrow.engine.branches import current_branch
+from regrow.engine.branches import current_branch, loop_is_running
 from regrow.engine.callee import Callee, Invocation, Mode
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.streams import stream
 from regrow.errors import UsageError
 from regrow.journal.records import CallKind
-from regrow.values.options import Options, merge
+from regrow.values.options import OF_WORKERS, Options, merge
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +71,11 @@ class Recorded(Generic[P, R]):
         callee = self._callee
         if branch is None:
             return self.__wrapped__(*args, **kwargs)
+        if callee.isolated and callee.mode == "sync" and loop_is_running():
+            raise UsageError(
+                f"{callee.name} runs in a worker process, and a plain call would block the event loop until that is "
+                f"done; write `await {callee.name}.aio(…)`"
+            )
         carry_out = _CARRY_OUT[callee.mode]
         return carry_out(Invocation(callee, branch, args, kwargs))  # type: ignore[no-any-return]
 
@@ -97,7 +102,7 @@ class Recorded(Generic[P, R]):
             UsageError: an option is unknown, misread or contradicts another.
         """
         merged = merge(self._options, options, owner=f"{self.name}.override")
-        check_options(self._callee.mode, merged, f"{self.name}.override")
+        check_options(self._callee.kind, self._callee.mode, merged, f"{self.name}.override")
         return type(self)(self._callee.with_options(merged), self._ref, merged)
 
     def __get__(self, instance: object, _owner: type | None = None) -> Any:
@@ -143,26 +148,35 @@ def make(cls: type[RecordedT], function: Any, base: Options, given: dict[str, An
         if kind == "task":
             raise UsageError(f"{owner}: an async generator can be a step (@regrow.step), not a task")
         kind = "stream"
-    check_options(mode, options, owner)
+    check_options(kind, mode, options, owner)
     registry.learn(function)
     ref = f"{module_alias(function)}:{getattr(function, '__qualname__', name)}"
-    made = cls(Callee(function, kind, mode, options, name), ref, options)
+    made = cls(Callee(function, kind, mode, options, name, ref), ref, options)
     made.__regrow_ref__ = ref
     registry.refer(ref, made)
     return made
 
 
-def check_options(mode: Mode, options: Options, owner: str) -> None:
+def check_options(kind: CallKind, mode: Mode, options: Options, owner: str) -> None:
     """Refuse options that cannot be kept for a function of this kind.
 
     Raises:
         UsageError: says which, and what to do instead.
     """
-    if mode == "sync" and (options.timeout is not None or options.deadline is not None):
-        raise UsageError(
-            f"{owner}: a synchronous function cannot be stopped from inside its own process, so timeout= and deadline= "
-            f"would not hold; make it `async def`"
-        )
+    if kind != "task":
+        if mode == "sync" and (options.timeout is not None or options.deadline is not None):
+            raise UsageError(
+                f"{owner}: a synchronous step cannot be stopped from inside its own process, so timeout= and deadline= "
+                f"would not hold; make it `async def`, or a task, which then runs in a worker process"
+            )
+        defaults = Options()
+        for name in OF_WORKERS:
+            if getattr(options, name) != getattr(defaults, name):
+                raise UsageError(
+                    f"{owner}: {name}= is about a worker process, and a step runs in its caller's; make it a task"
+                )
+    elif options.on_oom is not None and options.memory is None:
+        raise UsageError(f"{owner}: on_oom= raises a memory limit, and there is none; write memory= with it")
     if mode == "stream" and options.once:
         raise UsageError(f"{owner}: a stream may have to run again after a crash, so once=True cannot hold for it")
 

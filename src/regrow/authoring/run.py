@@ -13,12 +13,14 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+import msgspec
+
 from regrow.authoring.home import StoreLike, host_of
 from regrow.authoring.recorded import Recorded
-from regrow.authoring.stopping import loop_is_running, said_how_to_resume, stopped_gently
+from regrow.authoring.stopping import said_how_to_resume, stopped_gently
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs, rebuild
-from regrow.engine.branches import belongs_to, current_branch, drive_on, here, install
+from regrow.engine.branches import belongs_to, current_branch, drive_on, here, install, loop_is_running
 from regrow.engine.callee import Invocation
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.conclude import conclude
@@ -26,9 +28,11 @@ from regrow.engine.driver import Driver, Observer, Tally
 from regrow.engine.host import Host
 from regrow.engine.state import RunState, fold
 from regrow.errors import Corrupted, KeyConflict, RunCancelled, RunOver, UnknownRun, UsageError
+from regrow.executors.loading import stop_if_only_loading
 from regrow.journal.records import CallSucceeded, RunCreated, unseal_all
 from regrow.journal.store import NewRun, RunRow, RunStatus
 from regrow.values.ids import new_run_id
+from regrow.values.policies import Budget
 
 T = TypeVar("T")
 
@@ -82,11 +86,18 @@ def run(
     key: str | None = ...,
     store: StoreLike = ...,
     strict: bool = ...,
+    budget: Budget | None = ...,
     **kwargs: Any,
 ) -> T: ...
 @overload
 def run(
-    task: Task[..., T], *args: Any, key: str | None = ..., store: StoreLike = ..., strict: bool = ..., **kwargs: Any
+    task: Task[..., T],
+    *args: Any,
+    key: str | None = ...,
+    store: StoreLike = ...,
+    strict: bool = ...,
+    budget: Budget | None = ...,
+    **kwargs: Any,
 ) -> T: ...
 def run(
     task: Task[..., Any],
@@ -94,6 +105,7 @@ def run(
     key: str | None = None,
     store: StoreLike = None,
     strict: bool = False,
+    budget: Budget | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a task so that it survives, and give its result.
@@ -105,6 +117,7 @@ def run(
             interrupted, it is resumed.
         store: where to keep the run; ``.regrow/`` in the working directory unless ``REGROW_HOME`` says otherwise.
         strict: raise `regrow.Divergence` where the code no longer fits a journal that is resumed, before any effect.
+        budget: what healing may cost in this run; recorded with it, and the same when it is resumed.
         kwargs: further arguments of the task.
 
     Raises:
@@ -114,14 +127,17 @@ def run(
         RunCancelled: the run was cancelled.
         BaseException: whatever failed the run, as the task raised it.
     """
+    stop_if_only_loading()
     if current_branch() is not None:
         raise UsageError("regrow.run was called inside a run; there a task is called like a function: `await task(…)`")
     if loop_is_running():
         if "ipykernel" in sys.modules:
-            return _in_own_thread(lambda: run(task, *args, key=key, store=store, strict=strict, **kwargs))
+            return _in_own_thread(
+                lambda: run(task, *args, key=key, store=store, strict=strict, budget=budget, **kwargs)
+            )
         raise UsageError("regrow.run would block the event loop that runs here; use `handle = await regrow.start(…)`")
     host = host_of(store)
-    opened = open_run(host, task, args, kwargs, key=key, strict=strict)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget)
     if isinstance(opened, RunRow):
         return outcome_of(host, opened.id)
     return drive(host, opened, task, args, kwargs)
@@ -133,6 +149,7 @@ async def start(
     key: str | None = None,
     store: StoreLike = None,
     strict: bool = False,
+    budget: Budget | None = None,
     **kwargs: Any,
 ) -> Handle:
     """Start a run on the event loop that runs here, and give a handle to it. The arguments are those of `run`.
@@ -142,12 +159,13 @@ async def start(
         KeyConflict: the key belongs to a run of another task or with other inputs.
         RunHeld: another live process drives this very run.
     """
+    stop_if_only_loading()
     if current_branch() is not None:
         raise UsageError(
             "regrow.start was called inside a run; there a task is called like a function: `await task(…)`"
         )
     host = host_of(store)
-    opened = open_run(host, task, args, kwargs, key=key, strict=strict)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget)
     if isinstance(opened, RunRow):
         return Handle(host, opened.id, None, None)
     loop = asyncio.get_running_loop()
@@ -167,6 +185,7 @@ def open_run(
     *,
     key: str | None = None,
     strict: bool = False,
+    budget: Budget | None = None,
     observers: tuple[Observer, ...] = (),
 ) -> Driver | RunRow:
     """Create a run, or find the one that has this key.
@@ -180,7 +199,7 @@ def open_run(
         KeyConflict: the key belongs to a run of another task or with other inputs.
         RunHeld: another live process drives it.
     """
-    _check_runnable(task, key)
+    _check_runnable(task, key, budget)
     callee = task.callee
     inputs = digest_inputs(callee.inputs(args, kwargs), allow_opaque=False, where=callee.name)
     kept = host.vault.keep((args, kwargs), callee.name)
@@ -192,6 +211,8 @@ def open_run(
         if row.outcome is not None:
             return row
     created = RunCreated(row.id, task.ref, _source(callee.function), kept.value, inputs.digest, key, row.project)
+    if budget is not None:
+        created = msgspec.structs.replace(created, budget=budget.bounds)
     try:
         return host.take_up(row.id, created=created, created_blobs=kept.blobs, strict=strict, observers=observers)
     except RunOver:  # another process has ended it since we looked
@@ -309,13 +330,15 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
         return result
 
 
-def _check_runnable(task: object, key: object) -> None:
+def _check_runnable(task: object, key: object, budget: object) -> None:
     if not isinstance(task, Task):
         name = getattr(task, "__name__", repr(task))
         what = "a step" if isinstance(task, Recorded) else "not a task"
         raise UsageError(f"a run is a run of a task, and {name} is {what}; decorate it with @regrow.task")
     if key is not None and not (isinstance(key, str) and key):
         raise UsageError(f"key= is a name for the run, and must be text that is not empty; it is {key!r}")
+    if budget is not None and not isinstance(budget, Budget):
+        raise UsageError(f"budget= takes regrow.Budget(attempts, memory, wall_time); it is {budget!r}")
 
 
 def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) -> None:

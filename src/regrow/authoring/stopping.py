@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from regrow.authoring.home import folder
+from regrow.engine.branches import loop_is_running
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
 
@@ -54,12 +54,3 @@ def said_how_to_resume(host: Host, driver: Driver) -> Iterator[None]:
                 f"regrow: run {driver.run} was interrupted; go on with: regrow resume {driver.run}{elsewhere}\n"
             )
         raise
-
-
-def loop_is_running() -> bool:
-    """Tell whether an event loop runs in this thread."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

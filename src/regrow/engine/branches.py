@@ -70,6 +70,15 @@ class Branch:
         """Give how many calls of a name it has made."""
         return self._ordinals.get(name, 0)
 
+    @property
+    def reached(self) -> tuple[dict[str, int], dict[str, int], int]:
+        """How far it has come: calls by name, strands by name, and calls in all."""
+        return dict(self._ordinals), dict(self._forks), self._position
+
+    def go_on_from(self, calls: dict[str, int], strands: dict[str, int], position: int) -> None:
+        """Count on from where it had come to when a checkpoint was saved."""
+        self._ordinals, self._forks, self._position = dict(calls), dict(strands), position
+
     def fork(self, name: str) -> Branch:
         """Begin a strand of its own, named after the function that it runs."""
         name = name.translate(_NO_SEPARATORS)
@@ -112,6 +121,15 @@ def here() -> Place:
     except RuntimeError:  # no event loop runs in this thread
         return _thread
     return task if isinstance(task, BranchTask) else _thread
+
+
+def loop_is_running() -> bool:
+    """Tell whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def scope_here() -> Scope | None:
@@ -251,6 +269,11 @@ def install() -> None:
         _installed = True
         threading.Thread.start = _starting  # type: ignore[method-assign]
         ThreadPoolExecutor.submit = _submitting  # type: ignore[method-assign,assignment]
+
+
+def start_apart(thread: threading.Thread) -> None:
+    """Start a thread of regrow's own, which is no strand of the code that happens to run."""
+    _start_thread(thread)
 
 
 def as_completed(fs: Any, *, timeout: float | None = None) -> Any:

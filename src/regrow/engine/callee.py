@@ -22,6 +22,7 @@ class Callee:
         kind: what its calls are recorded as.
         mode: whether it returns, is awaited, or is iterated.
         name: what its calls are called in paths.
+        ref: where it is defined, as ``module:qualname``; empty for what only the engine calls.
         options: how its calls are carried out.
         reconciler: the function that knows what became of a once-only call, if there is one.
     """
@@ -38,11 +39,15 @@ class Callee:
         "name",
         "options",
         "reconciler",
+        "ref",
         "signature",
     )
 
-    def __init__(self, function: Callable[..., Any], kind: CallKind, mode: Mode, options: Options, name: str) -> None:
+    def __init__(  # noqa: PLR0917 - what a function is
+        self, function: Callable[..., Any], kind: CallKind, mode: Mode, options: Options, name: str, ref: str = ""
+    ) -> None:
         """Read the function's signature once; calls are many."""
+        self.ref = ref
         self.function = function
         self.kind: CallKind = kind
         self.mode: Mode = mode
@@ -65,9 +70,21 @@ class Callee:
         self._expected = frozenset(self._names)
         self._required = self._expected - self._defaults.keys()
 
+    @property
+    def isolated(self) -> bool:
+        """Whether it runs in a worker process of its own.
+
+        A task does that declares a limit, since only a process can be held to one; and so does a synchronous task with
+        a timeout, since nothing inside its own process could stop it.
+        """
+        if self.kind != "task":
+            return False
+        timed = self.options.timeout is not None or self.options.deadline is not None
+        return self.options.is_limited or (timed and self.mode == "sync")
+
     def with_options(self, options: Options) -> Callee:
         """Give the same function under other options."""
-        return Callee(self.function, self.kind, self.mode, options, options.name or self.name)
+        return Callee(self.function, self.kind, self.mode, options, options.name or self.name, self.ref)
 
     def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Give the inputs of a call by parameter: equal calls give equal inputs, however they are written.

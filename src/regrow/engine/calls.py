@@ -18,8 +18,11 @@ from regrow.engine import decide
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.committer import Ticket
 from regrow.engine.driver import GRACE_SECONDS, Driver
+from regrow.engine.failing import allowed_to, body_of, given_to, judge
+from regrow.engine.healer import GiveUp
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
+from regrow.engine.vault import Kept
 from regrow.errors import OutcomeUnknown, TimedOut, UsageError
 from regrow.journal.records import (
     AttemptFailed,
@@ -44,11 +47,10 @@ class DidNotHappen(msgspec.Struct, frozen=True):
 
 
 class RunBody(msgspec.Struct, frozen=True):
-    """Run a function in `scope`, with the arguments of the call, and send its result back. `limit` is in seconds."""
+    """Run a function in `scope`, with the arguments of the call, and send its result back."""
 
     callee: Callee
     scope: Scope
-    limit: float | None = None
 
 
 class WaitUntil(msgspec.Struct, frozen=True):
@@ -126,9 +128,10 @@ def call_sync(invocation: Invocation) -> Any:
 
 
 async def _run_body(driver: Driver, todo: RunBody, invocation: Invocation) -> Any:
-    if todo.limit is None:
+    allowed = todo.scope.allowed
+    if allowed is None or todo.callee.isolated:  # a worker is held to its time by whoever can end it
         return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
-    async with asyncio.timeout(todo.limit) as todo.scope.bound:
+    async with asyncio.timeout(allowed[0]) as todo.scope.bound:
         return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
 
 
@@ -160,8 +163,9 @@ def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
             started = driver.now()
             if first_begun is None:
                 first_begun = started
-            scope = Scope(driver, call, outer, attempt=attempt, known=known)
-            outcome = yield from _attempt(driver, invocation.callee, call, scope, first_begun, loop)
+            options = invocation.callee.options
+            scope = Scope(driver, call, outer, attempt=attempt, known=known, options=options, first_begun=first_begun)
+            outcome = yield from _attempt(driver, invocation.callee, call, scope, loop)
             if isinstance(outcome, _Result):
                 return outcome.value
             known = driver.log.state.calls[call.path]
@@ -176,47 +180,49 @@ def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
         driver.end(outer)
 
 
-def _attempt(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, callee: Callee, call: Call, scope: Scope, first_begun: float, loop: _Loop
+def _attempt(
+    driver: Driver, callee: Callee, call: Call, scope: Scope, loop: _Loop
 ) -> Generator[Todo, Any, _Result | float]:
     """Make one attempt; give its result or the moment of the next one, or raise the error if there is none."""
-    options, attempt, started = callee.options, scope.attempt, driver.now()
-    allowed = decide.allowance(options, first_begun, started)
-    if options.once:
+    attempt, started = scope.attempt, driver.now()
+    scope.begun, scope.allowed = started, allowed_to(driver, scope)
+    if scope.options.once:
         yield driver.record(CallStarted(call, attempt, once=True), loop)
     elif call.kind == "task":
         driver.hand_in(CallStarted(call, attempt))
+    if callee.isolated:
+        scope.resources = given_to(driver, scope)
     try:
-        result = yield RunBody(callee, scope, allowed[0] if allowed else None)
+        result = yield RunBody(body_of(callee, scope), scope)
         driver.check()
         driver.look_for_passed_over(call.path)
-        kept = driver.keep(result, "result")
+        if isinstance(result, Kept):
+            kept, result = result, driver.load(result.value)
+        else:
+            kept = driver.keep(result, "result")
     except Exception as problem:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
         driver.check()
         error = problem
-        if scope.timed_out and allowed is not None:
-            error = TimedOut(call.path, *allowed).with_traceback(problem.__traceback__)
+        if scope.timed_out and scope.allowed is not None:
+            error = TimedOut(call.path, *scope.allowed).with_traceback(problem.__traceback__)
     else:
         driver.tally.executed += 1
+        outdated = driver.checkpoint_of(call.path)
         ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
         if ticket is not None:
             yield ticket
+        driver.drop(outdated)
         return _Result(result)
     again = decide.blame(error, driver.run, call.path)
-    verdict = decide.after_failure(
-        options,
-        scope.idempotency_key,
-        attempt,
-        error,
-        forgiven=scope.forgiven,
-        first_begun=first_begun,
-        now=driver.now(),
-    )
-    if isinstance(verdict, decide.GiveUp):
+    verdict = judge(driver, scope, error)
+    if isinstance(verdict, GiveUp):
         driver.tally.executed += 1
         yield driver.record(CallFailed(call, attempt, started, capture(error), again), loop)
         raise decide.mark(error, driver.run, call.path)
-    yield driver.record(AttemptFailed(call, attempt, started, capture(error), verdict.moment, again), loop)
+    failed = AttemptFailed(
+        call, attempt, started, capture(error), verdict.moment, again, verdict.remedy, verdict.chosen_by, verdict.counts
+    )
+    yield driver.record(failed, loop)
     driver.begin_anew(call.path)
     return verdict.moment
 

@@ -12,11 +12,12 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
+from regrow.engine.branches import start_apart
 from regrow.errors import LeaseLost, RegrowError, StoreUnavailable
 from regrow.journal.store import Entry, Store
 
 
-class _OnLoop(asyncio.Future[None]):
+class LoopTicket(asyncio.Future[None]):
     """What a coroutine waits on. It refuses to be cancelled: the record is on its way, and will be there."""
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - asyncio's own signature
@@ -24,7 +25,7 @@ class _OnLoop(asyncio.Future[None]):
         return False
 
 
-class _InThread:
+class ThreadTicket:
     """What a thread without an event loop waits on."""
 
     def __init__(self) -> None:
@@ -32,16 +33,18 @@ class _InThread:
         self._problem: RegrowError | None = None
 
     def settle(self, problem: RegrowError | None) -> None:
+        """Let it go on, or raise the problem where it waits."""
         self._problem = problem
         self._settled.set()
 
     def wait(self) -> None:
+        """Wait until it is settled."""
         self._settled.wait()
         if self._problem is not None:
             raise self._problem
 
 
-Ticket = _OnLoop | _InThread | None
+Ticket = LoopTicket | ThreadTicket | None
 """What a caller waits for; None when there is nothing to wait for any more."""
 _Waiting = tuple[Entry, Ticket]
 
@@ -55,7 +58,7 @@ async def arrival(ticket: Ticket) -> None:
         LeaseLost: the run is another driver's by now.
         StoreUnavailable: the store did not acknowledge it.
     """
-    if not isinstance(ticket, _OnLoop):
+    if not isinstance(ticket, LoopTicket):
         return
     try:
         await ticket
@@ -66,7 +69,7 @@ async def arrival(ticket: Ticket) -> None:
 
 def arrive(ticket: Ticket) -> None:
     """Wait in a thread until an entry is durable. Raises what `arrival` does."""
-    if isinstance(ticket, _InThread):
+    if isinstance(ticket, ThreadTicket):
         ticket.wait()
 
 
@@ -116,7 +119,7 @@ class Committer:
         if self.busy <= 1 and not self._under_way:
             self._commit_in_place(entry)
             return None
-        ticket: Ticket = _InThread() if loop is None else _OnLoop(loop=loop)
+        ticket: Ticket = ThreadTicket() if loop is None else LoopTicket(loop=loop)
         with self._turn:
             self._waiting.append((entry, ticket))
             asked, self._asked = self._asked, True
@@ -170,7 +173,7 @@ class Committer:
             self._asked = False
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name="regrow-committer", daemon=True)
-                thread.start()
+                start_apart(thread)
                 self._thread = thread
             self._turn.notify_all()
 
@@ -207,10 +210,10 @@ class Committer:
 
     def _settle(self, batch: Sequence[_Waiting], fenced: frozenset[str], problem: RegrowError | None) -> None:
         """Tell everybody who waits for a batch. A loop is woken once for all of its own: waking costs a system call."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_OnLoop, RegrowError | None]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[LoopTicket, RegrowError | None]]] = {}
         for entry, ticket in batch:
             found = problem or (_lost(entry) if entry.run in fenced else None)
-            if isinstance(ticket, _InThread):
+            if isinstance(ticket, ThreadTicket):
                 ticket.settle(found)
             elif ticket is not None:
                 by_loop.setdefault(ticket.get_loop(), []).append((ticket, found))
@@ -218,13 +221,14 @@ class Committer:
                 self._lost[entry.run, entry.epoch] = found
         for loop, settled in by_loop.items():
             try:
-                loop.call_soon_threadsafe(_settle_on_loop, settled)
+                loop.call_soon_threadsafe(settle_on_loop, settled)
             except RuntimeError:
                 if not loop.is_closed():  # with a closed loop, whoever waited is gone
                     raise
 
 
-def _settle_on_loop(settled: list[tuple[_OnLoop, RegrowError | None]]) -> None:
+def settle_on_loop(settled: list[tuple[LoopTicket, RegrowError | None]]) -> None:
+    """Let coroutines go on, or raise the problem where they wait; called on their loop."""
     for waiter, problem in settled:
         if waiter.done():
             continue

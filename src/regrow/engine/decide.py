@@ -1,7 +1,8 @@
 """What follows from what is known: pure functions, which see no clock, no store and no dice.
 
-`on_call` is asked when the code makes a call, `after_failure` when an attempt has failed, `blame` when something has
-ended in an exception. The driver carries out what they answer, and nothing else.
+`on_call` is asked when the code makes a call, `blame` when something has ended in an exception. What follows from a
+failed attempt is for the ladder of remedies to say (`regrow.engine.healer`). The driver carries out what they answer,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from regrow.engine.state import CallState
-from regrow.errors import NotStorable, UsageError
 from regrow.journal.records import AttemptFailed, CallCancelled, CallFailed, CallSucceeded
-from regrow.values.backoff import asked_wait
 from regrow.values.options import Options
 
 
@@ -88,44 +87,6 @@ def on_call(known: CallState | None, *, waited: bool = False) -> Decision:
     return Execute(attempt, waits, known.first_begun)
 
 
-class RetryAt(msgspec.Struct, frozen=True):
-    """Try again at this moment, in seconds since the epoch."""
-
-    moment: float
-
-
-class GiveUp(msgspec.Struct, frozen=True):
-    """Hand the error to the code."""
-
-    because: Literal["no retries left", "not retryable", "deadline"]
-
-
-def after_failure(
-    options: Options, identity: str, attempt: int, error: Exception, *, forgiven: int, first_begun: float, now: float
-) -> RetryAt | GiveUp:
-    """Say what to do after a failed attempt.
-
-    Args:
-        options: of the call.
-        identity: what no other call of any run has; the jitter of the back-off is drawn from it.
-        attempt: which one failed.
-        error: of what.
-        forgiven: how many earlier attempts do not count.
-        first_begun: when the first attempt began, in seconds since the epoch.
-        now: likewise.
-    """
-    if isinstance(error, UsageError | NotStorable):
-        return GiveUp("not retryable")  # the code is wrong; it will be as wrong the next time
-    counted = attempt - forgiven
-    if counted > options.retries:
-        return GiveUp("no retries left")
-    moment = now + options.backoff.wait(counted, identity, asked_wait(error))
-    due = deadline(options, first_begun)
-    if due is not None and moment >= due:
-        return GiveUp("deadline")
-    return RetryAt(moment)
-
-
 def deadline(options: Options, first_begun: float) -> float | None:
     """Give the moment by which all attempts of a call must be done, if there is one."""
     if options.deadline is None:
@@ -137,12 +98,19 @@ Allowance = tuple[float, Literal["timeout", "deadline"]]
 """How many seconds, and of which kind of bound."""
 
 
-def allowance(options: Options, first_begun: float, now: float) -> Allowance | None:
-    """Give the seconds that an attempt beginning now may take, and which of the two bounds that is."""
+def allowance(options: Options, timeout: float | None, first_begun: float, now: float) -> Allowance | None:
+    """Give the seconds that an attempt beginning now may take, and which of the two bounds that is.
+
+    Args:
+        options: of the call; they say its deadline.
+        timeout: what one attempt may take, in seconds: its own, or what a remedy has made of that.
+        first_begun: when the first attempt began, in seconds since the epoch.
+        now: likewise.
+    """
     due = deadline(options, first_begun)
     left = None if due is None else max(0.0, due - now)
-    if options.timeout is not None and (left is None or options.timeout <= left):
-        return options.timeout, "timeout"
+    if timeout is not None and (left is None or timeout <= left):
+        return timeout, "timeout"
     return None if left is None else (left, "deadline")
 
 
@@ -156,6 +124,14 @@ def mark(error: BaseException, run: str, path: str) -> BaseException:
     facts: dict[str, Any] = object.__getattribute__(error, "__dict__")
     facts[ORIGIN] = (*facts.get(ORIGIN, ()), (run, path))
     return error
+
+
+def note(error: BaseException, text: str) -> None:
+    """Add a note to an exception, as `add_note` would if a frozen dataclass, for one, did not refuse that."""
+    facts: dict[str, Any] = object.__getattribute__(error, "__dict__")
+    notes = facts.setdefault("__notes__", [])
+    if isinstance(notes, list):
+        notes.append(text)
 
 
 def blame(error: BaseException, run: str, scope: str) -> tuple[str, ...]:

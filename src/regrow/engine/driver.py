@@ -8,11 +8,12 @@ repair.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,14 +23,27 @@ from regrow.engine.callee import Invocation
 from regrow.engine.committer import Committer, Ticket, arrival, arrive
 from regrow.engine.decide import mark
 from regrow.engine.executor import Executor
+from regrow.engine.healer import Healer
 from regrow.engine.log import RunLog
 from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
 from regrow.engine.turns import Turns
-from regrow.engine.vault import INPUT_BYTES, Kept, Vault
+from regrow.engine.vault import INLINE_BYTES, INPUT_BYTES, Kept, Vault
 from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
-from regrow.journal.records import Call, CallCancelled, CallFailed, CallSucceeded, Diverged, Event, Record, Value
+from regrow.journal.records import (
+    Call,
+    CallCancelled,
+    CallFailed,
+    CallSucceeded,
+    CheckpointSaved,
+    Diverged,
+    Event,
+    Record,
+    Value,
+)
+from regrow.journal.store import LogLine, SizeSeen
+from regrow.values.policies import Bounds
 
 _LOOK_AT_THE_CLOCK = 60.0
 """Seconds after which a long wait looks at the wall clock again: that may be set, and a laptop may have slept."""
@@ -67,6 +81,26 @@ class Tally(msgspec.Struct):
     seconds_saved: float = 0.0
 
 
+class Surroundings(Protocol):
+    """What a driver may ask of the process that it is in, besides committing records."""
+
+    def note_log(self, run: str, line: LogLine) -> None:
+        """Keep a line that the code has logged or printed."""
+        ...
+
+    def sizes(self, task: str, input_class: int) -> list[SizeSeen]:
+        """Give the sizes under which a task has succeeded lately with inputs of this class, newest first."""
+        ...
+
+    def remember_size(self, seen: SizeSeen) -> None:
+        """Remember one more of these."""
+        ...
+
+    def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
+        """Let blobs be collected that a run needs no more."""
+        ...
+
+
 class Driver:
     """Executes one run under one lease.
 
@@ -75,6 +109,9 @@ class Driver:
         log: the end of its journal.
         vault: where its values go.
         executor: where its bodies run.
+        healer: says what follows from a failure.
+        around: the process that it is in.
+        bounds: the run's own budget.
         now: gives the wall clock's time, in seconds since the epoch.
         tally: what was done so far.
         halted: why the driver cannot go on, once it cannot: the lease was lost, the store failed, a divergence in
@@ -86,12 +123,14 @@ class Driver:
         is_abandoned: tells whether nobody can ever go on with the code, because its event loop was closed.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - the seams, each once
         self,
         log: RunLog,
         committer: Committer,
         vault: Vault,
         executor: Executor,
+        healer: Healer,
+        around: Surroundings,
         *,
         strict: bool = False,
         clock: Callable[[], float] = time.time,
@@ -102,6 +141,8 @@ class Driver:
         self.log = log
         self.vault = vault
         self.executor = executor
+        self.healer = healer
+        self.around = around
         self.now = clock
         self.tally = Tally()
         self.halted: RegrowError | None = None
@@ -117,6 +158,17 @@ class Driver:
         self._lock = threading.RLock()
         self._root = Scope(self, None, None)
         self._interrupted = threading.Event()
+
+    @property
+    def bounds(self) -> Bounds | None:
+        """The budget of the whole run."""
+        created = self.log.state.created
+        return None if created is None else created.budget
+
+    @property
+    def strict(self) -> bool:
+        """Whether divergences are raised."""
+        return self._strict
 
     def root_branch(self) -> Branch:
         """Give the strand on which the run's outermost call is made."""
@@ -200,6 +252,11 @@ class Driver:
             "run %s no longer fits its journal at %s: %s; it goes on afresh from there", self.run, path, reason
         )
 
+    def pass_over_until(self, scope: str, seq: int) -> None:
+        """Let code that goes on from a checkpoint leave out the calls that it had made before it."""
+        with self._lock:
+            self._replay.claim_until(scope, seq)
+
     def begin_anew(self, path: str) -> None:
         """Let the next attempt at a call meet again what the last one had met."""
         with self._lock:
@@ -268,7 +325,7 @@ class Driver:
         if self._observers:
             self._tell(record)
 
-    def keep(self, value: object, where: str) -> Kept:
+    def keep(self, value: object, where: str, *, inline_bytes: int = INLINE_BYTES) -> Kept:
         """Make a value ready to be recorded.
 
         Raises:
@@ -276,7 +333,7 @@ class Driver:
             StoreUnavailable: there is no room for it; the run cannot go on.
         """
         try:
-            return self.vault.keep(value, where)
+            return self.vault.keep(value, where, inline_bytes=inline_bytes)
         except StoreError as problem:
             raise self.halt(problem) from problem
 
@@ -290,6 +347,17 @@ class Driver:
             return self.vault.load(value)
         except StoreError as problem:
             raise self.halt(problem) from problem
+
+    def checkpoint_of(self, path: str) -> CheckpointSaved | None:
+        """Give what a call has saved of its work in progress."""
+        known = self.log.state.calls.get(path)
+        return None if known is None else known.checkpoint
+
+    def drop(self, checkpoint: CheckpointSaved | None) -> None:
+        """Let go of what a checkpoint holds, once its successor, or the call's result, is durable."""
+        if checkpoint is not None and checkpoint.blobs:
+            with contextlib.suppress(StoreError):  # then it stays as long as the run does
+                self.around.release_blobs(self.run, checkpoint.blobs)
 
     def note_given_up(self, scope: Scope, event: CallCancelled) -> None:
         """Record that the code gave up on a call; not when it was we who are cutting it short."""

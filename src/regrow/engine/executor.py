@@ -10,7 +10,15 @@ from regrow.engine.scope import Scope
 
 
 class Executor(Protocol):
-    """Runs the body of a call once, in `scope`, and gives back what it gives or raises what it raises."""
+    """Runs the body of a call once, in `scope`, and gives back what it gives or raises what it raises.
+
+    A body that ran in another process comes back as `Kept`: encoded, and with its blobs where they belong.
+    """
+
+    @property
+    def ceiling(self) -> int:
+        """The most memory that it could ever give to one task, in bytes."""
+        ...
 
     async def run(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run a body for a caller that awaits it."""

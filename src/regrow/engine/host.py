@@ -7,23 +7,22 @@ for minutes does not lose its lease for being slow; a process that is stopped as
 from __future__ import annotations
 
 import contextlib
-import logging
 import platform
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from regrow._version import __version__
-from regrow.engine.branches import scope_here
 from regrow.engine.committer import Committer
 from regrow.engine.driver import Driver, Observer
 from regrow.engine.executor import Executor
+from regrow.engine.healer import Healer
 from regrow.engine.log import RunLog
+from regrow.engine.run_logging import run_logging
 from regrow.engine.vault import Vault
 from regrow.errors import LeaseLost, RunHeld, RunOver, StoreError
 from regrow.journal.records import DriverClosed, DriverOpened, RunCreated, RunRetried
-from regrow.journal.store import LEASE_SECONDS, LogLine, Store
-from regrow.values.secret import redact
+from regrow.journal.store import LEASE_SECONDS, LogLine, SizeSeen, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,7 @@ class Host:
         self,
         store: Store,
         executor: Executor,
+        healer: Healer,
         clock: Callable[[], float] = time.time,
         *,
         lease_seconds: float = LEASE_SECONDS,
@@ -55,6 +55,7 @@ class Host:
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
         self._executor = executor
+        self._healer = healer
         self._clock = clock
         self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
@@ -103,7 +104,15 @@ class Host:
             if log.state.ended is not None and retry_as is None and not even_if_over:
                 raise RunOver(run, f"run {run} has {log.state.ended.outcome} already")
             driver = Driver(
-                log, self.committer, self.vault, self._executor, strict=strict, clock=self._clock, observers=observers
+                log,
+                self.committer,
+                self.vault,
+                self._executor,
+                self._healer,
+                self,
+                strict=strict,
+                clock=self._clock,
+                observers=observers,
             )
             if created is not None and log.state.created is None:
                 driver.hand_in(created, created_blobs)
@@ -152,6 +161,18 @@ class Host:
         with self._lock:
             self._logs.setdefault(run, []).append(line)
 
+    def sizes(self, task: str, input_class: int) -> list[SizeSeen]:
+        """See `Surroundings.sizes`."""
+        return self.store.sizes(task, input_class)
+
+    def remember_size(self, seen: SizeSeen) -> None:
+        """See `Surroundings.remember_size`."""
+        self.store.remember_size(seen)
+
+    def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
+        """See `Surroundings.release_blobs`."""
+        self.store.release_blobs(run, digests)
+
     def _awake(self) -> str:
         """Register with the store and start the heartbeat, unless that is done; give the holder's name."""
         with self._lock:
@@ -159,7 +180,7 @@ class Host:
                 holder = self.store.register()
                 stop = threading.Event()
                 threading.Thread(target=self._beat, args=(holder, stop), name="regrow-heartbeat", daemon=True).start()
-                _logging.remember(self)
+                run_logging.begin()
                 self._stop_beating, self._holder = stop, holder
             return self._holder
 
@@ -169,7 +190,7 @@ class Host:
             if self._holder is not None and not self._drivers and not self._unreleased:
                 self._stop_beating.set()
                 holder, self._holder = self._holder, None
-                _logging.forget(self)
+                run_logging.end()
                 self.committer.rest()
                 with contextlib.suppress(StoreError):
                     self.store.unregister(holder)
@@ -210,41 +231,3 @@ class Host:
             logs, self._logs = self._logs, {}
         for run, lines in logs.items():
             self.store.write_logs(run, lines)
-
-
-class _RunLogging:
-    """Sends what user code logs inside a run to that run's host.
-
-    It listens where log records are made and not with a handler, because a handler on the root logger would silence
-    Python's own last resort, and make a later ``logging.basicConfig`` do nothing.
-    """
-
-    def __init__(self) -> None:
-        self._hosts: list[Host] = []
-        self._make: Callable[..., logging.LogRecord] = logging.LogRecord
-
-    def remember(self, host: Host) -> None:
-        self._hosts.append(host)
-        if logging.getLogRecordFactory() != self._listen:  # a bound method is a new object each time
-            self._make = logging.getLogRecordFactory()
-            logging.setLogRecordFactory(self._listen)
-
-    def forget(self, host: Host) -> None:
-        if host in self._hosts:
-            self._hosts.remove(host)
-
-    def _listen(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = self._make(*args, **kwargs)
-        scope = scope_here()
-        if scope is not None:
-            host = next((one for one in self._hosts if one.vault is scope.driver.vault), None)
-            if host is not None:
-                text = redact(_PLAIN.format(record))
-                host.note_log(
-                    scope.driver.run, LogLine(record.created, scope.path, scope.attempt, record.levelname, text)
-                )
-        return record
-
-
-_PLAIN = logging.Formatter()
-_logging = _RunLogging()

@@ -41,6 +41,15 @@ class Replay:
         self._state = state
         self._grounds: dict[str, _Ground] = {}
 
+    def claim_until(self, scope: str, seq: int) -> None:
+        """Count everything as made that a scope's code had recorded before a place: it went on from a checkpoint."""
+        ground = self._grounds.get(scope)
+        if ground is None:
+            ground = self._grounds[scope] = _Ground(self._state.children(scope))
+        for path, known in ground.recorded.items():
+            if known.seq <= seq:
+                ground.claim(path)
+
     def match(self, invocation: Invocation, digest: bytes) -> Match:
         """Find what is recorded of a call, and claim it.
 

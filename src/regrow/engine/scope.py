@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING
 
 from regrow.engine.branches import Branch
 from regrow.values.ids import idempotency_key
+from regrow.values.options import Options
+from regrow.values.resources import Resources
 
 if TYPE_CHECKING:
+    from regrow.engine.decide import Allowance
     from regrow.engine.driver import Driver
     from regrow.engine.state import CallState
     from regrow.journal.records import AttemptFailed, Call, CallFailed
+
+
+NO_OPTIONS = Options()
 
 
 class Scope:
@@ -19,6 +25,7 @@ class Scope:
 
     Attributes:
         driver: the driver that executes it.
+        call: the call; None for the space around a run's outermost one.
         path: the call's path; empty for the space around a run's outermost call.
         task: name of the innermost task.
         attempt: which attempt this is, from 1.
@@ -26,12 +33,20 @@ class Scope:
         forgiven: how many of these do not count against its retries.
         outer: the scope that made the call.
         depth: how many calls lie around it.
-        bound: its own timeout, while it runs under one.
+        options: how the call is carried out.
+        resources: what it may use, if it runs in a worker of its own.
+        allowed: the seconds it may take, and by which bound; None for as long as it likes.
+        first_begun: when the first attempt began, in seconds since the epoch.
+        begun: when this one did.
+        bound: its own timeout, while it runs under one in the driver's process.
         busy: how many calls made in it are being carried out right now.
         main: the branch on which its body starts.
     """
 
-    __slots__ = ("attempt", "bound", "busy", "depth", "driver", "failures", "forgiven", "main", "outer", "path", "task")
+    __slots__ = (
+        "allowed", "attempt", "begun", "bound", "busy", "call", "depth", "driver", "failures", "first_begun",
+        "forgiven", "main", "options", "outer", "path", "resources", "task",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -41,9 +56,12 @@ class Scope:
         *,
         attempt: int = 1,
         known: CallState | None = None,
+        options: Options = NO_OPTIONS,
+        first_begun: float = 0.0,
     ) -> None:
         """Describe an attempt about to run; without a call, the space in which a run's outermost one is made."""
         self.driver = driver
+        self.call = call
         self.path = path = call.path if call is not None else ""
         self.task: str = _name(path) if call is None or call.kind == "task" or outer is None else outer.task
         self.outer = outer
@@ -51,6 +69,11 @@ class Scope:
         self.attempt = attempt
         self.failures: tuple[AttemptFailed | CallFailed, ...] = known.attempts if known is not None else ()
         self.forgiven = known.forgiven if known is not None else 0
+        self.options = options
+        self.resources: Resources | None = None
+        self.allowed: Allowance | None = None
+        self.first_begun = first_begun
+        self.begun = 0.0
         self.bound: asyncio.Timeout | None = None
         self.busy = 0
         self.main = Branch(self, f"{path}/" if path else "")

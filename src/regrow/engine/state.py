@@ -19,6 +19,7 @@ from regrow.journal.records import (
     CallFailed,
     CallStarted,
     CallSucceeded,
+    CheckpointSaved,
     ChunkYielded,
     Diverged,
     DriverClosed,
@@ -29,6 +30,10 @@ from regrow.journal.records import (
     RunEnded,
     RunRetried,
     Value,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
+    WorkerStarted,
 )
 
 CallOutcome = CallSucceeded | CallFailed | CallCancelled
@@ -53,6 +58,9 @@ class CallState(msgspec.Struct):
         patience: how long the code around it had been running by then, in seconds. Nothing that made the code give up
             on the call, or act on its outcome, can have taken longer.
         stumbled: the place of its latest failed attempt.
+        checkpoint: what the task has saved of its work in progress.
+        saved_at: the place of that record.
+        reached: the largest memory limit that one of its workers was given, in bytes.
     """
 
     call: Call
@@ -69,6 +77,9 @@ class CallState(msgspec.Struct):
     unseen: CallOutcome | None = None
     patience: float = 0.0
     stumbled: int = 0
+    checkpoint: CheckpointSaved | None = None
+    saved_at: int = 0
+    reached: int | None = None
 
 
 class RunState:
@@ -82,6 +93,8 @@ class RunState:
         divergences: where code and journal were seen to disagree.
         ended: how the run ended, if it has and was not retried.
         detour: the place of the first failure that was taken back; what was recorded after it may never be met again.
+        began: when the run came to be, in seconds since the epoch.
+        spent: how many failed attempts were followed by another one, since the run was last retried.
     """
 
     def __init__(self) -> None:
@@ -93,6 +106,8 @@ class RunState:
         self.divergences: list[Diverged] = []
         self.ended: RunEnded | None = None
         self.detour: int | None = None
+        self.began = 0.0
+        self.spent = 0
         self._opened = 0.0
         self._inside: dict[str, list[str]] = {}
 
@@ -115,16 +130,24 @@ class RunState:
         """Give the known calls that the call at `path` made itself."""
         return [self.calls[inner] for inner in self._inside.get(path, ())]
 
+    def take_over(self, calls: Iterable[CallState], *, seq: int, detour: int | None) -> None:
+        """Begin with what another process knows of a part of the run, up to record `seq`."""
+        self.seq, self.detour = seq, detour
+        for call in calls:
+            self.calls[call.call.path] = call
+            self._inside.setdefault(enclosing(call.call.path), []).append(call.call.path)
+
     # -- one method for each kind of record ----------------------------------------------------------------------------
 
-    def _run_created(self, _record: Record, event: RunCreated) -> None:
+    def _run_created(self, record: Record, event: RunCreated) -> None:
         self.created = event
+        self.began = record.time
 
     def _driver_opened(self, record: Record, _event: DriverOpened) -> None:
         self._opened = record.time
 
-    def _nothing_changes(self, _record: Record, event: DriverClosed) -> None:
-        """That a driver let go is a matter of leases; this record is for people."""
+    def _nothing_changes(self, _record: Record, event: DriverClosed | WorkerSampled | WorkerEnded) -> None:
+        """These are for people: that a driver let go is a matter of leases, and what a worker used is over."""
 
     def _call_started(self, record: Record, event: CallStarted) -> None:
         call = self._call(event.call, record)
@@ -145,10 +168,11 @@ class RunState:
         call.attempts = (*call.attempts, event)
         call.begun = None
         call.stumbled = record.seq
+        self.spent += 1
         self._try_again(event.call.path, event.again)
 
     def _call_succeeded(self, record: Record, event: CallSucceeded) -> None:
-        self._settle(event.call, event, record, event.started)
+        self._settle(event.call, event, record, event.started).checkpoint = None
         if event.call.path in self._inside:
             self._forget_inside(event.call.path)
 
@@ -169,10 +193,23 @@ class RunState:
 
     def _run_retried(self, _record: Record, event: RunRetried) -> None:
         self.ended = None
+        self.spent = 0
         for path in event.again:
             if call := self.calls.get(path):
                 call.forgiven = len(call.attempts) + isinstance(call.outcome, CallFailed)
         self._try_again("", event.again)
+
+    def _worker_started(self, _record: Record, event: WorkerStarted) -> None:
+        if call := self.calls.get(event.path):
+            call.reached = event.resources.memory
+
+    def _worker_grown(self, _record: Record, event: WorkerGrown) -> None:
+        if call := self.calls.get(event.path):
+            call.reached = event.after
+
+    def _checkpoint_saved(self, record: Record, event: CheckpointSaved) -> None:
+        if call := self.calls.get(event.path):
+            call.seq, call.saved_at, call.checkpoint = record.seq, record.seq, event
 
     def _run_ended(self, _record: Record, event: RunEnded) -> None:
         self.ended = event
@@ -191,6 +228,11 @@ class RunState:
         Diverged: _diverged,
         RunRetried: _run_retried,
         RunEnded: _run_ended,
+        WorkerStarted: _worker_started,
+        WorkerSampled: _nothing_changes,
+        WorkerGrown: _worker_grown,
+        WorkerEnded: _nothing_changes,
+        CheckpointSaved: _checkpoint_saved,
     }
 
     # -- parts of these ------------------------------------------------------------------------------------------------

@@ -17,11 +17,21 @@ from regrow.engine import decide
 from regrow.engine.branches import run_on
 from regrow.engine.callee import Invocation
 from regrow.engine.driver import GRACE_SECONDS
+from regrow.engine.failing import allowed_to, judge
+from regrow.engine.healer import GiveUp, TryAgain
 from regrow.engine.scope import Scope
 from regrow.engine.vault import NOTHING
 from regrow.errors import StreamCut, TimedOut
-from regrow.journal.records import AttemptFailed, Call, CallCancelled, CallFailed, CallSucceeded, ChunkYielded, Value
-from regrow.values.options import Options
+from regrow.journal.records import (
+    AttemptFailed,
+    Call,
+    CallCancelled,
+    CallFailed,
+    CallSucceeded,
+    ChunkYielded,
+    RecordedFallback,
+    Value,
+)
 
 
 async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
@@ -53,8 +63,8 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
             started = driver.now()
             if first_begun is None:
                 first_begun = started
-            scope = Scope(driver, call, outer, attempt=attempt, known=known)
-            allowed = decide.allowance(options, first_begun, started)
+            scope = Scope(driver, call, outer, attempt=attempt, known=known, options=options, first_begun=first_begun)
+            scope.allowed = allowed = allowed_to(driver, scope)
             try:
                 async with _running(invocation, scope) as body:
                     async for chunk in _new_chunks(call, body, scope, recorded, allowed):
@@ -62,7 +72,7 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
                 driver.check()
                 driver.look_for_passed_over(call.path)
             except Exception as error:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
-                moment = await _failed(call, scope, options, error, started, first_begun)
+                moment = await _failed(call, scope, error, started)
                 known = driver.log.state.calls[call.path]
                 attempt += 1
             else:
@@ -75,28 +85,23 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
         raise
 
 
-async def _failed(  # noqa: PLR0917 - what a stream knows by now
-    call: Call, scope: Scope, options: Options, error: Exception, started: float, first_begun: float
-) -> float:
+async def _failed(call: Call, scope: Scope, error: Exception, started: float) -> float:
     """Record a failed attempt; give the moment of the next one, or raise the error if there is none."""
-    driver = scope.driver
+    driver, attempt = scope.driver, scope.attempt
     driver.check()
     loop = asyncio.get_running_loop()
     again = decide.blame(error, driver.run, call.path)
-    verdict = decide.after_failure(
-        options,
-        scope.idempotency_key,
-        scope.attempt,
-        error,
-        forgiven=scope.forgiven,
-        first_begun=first_begun,
-        now=driver.now(),
-    )
-    if isinstance(error, StreamCut) or isinstance(verdict, decide.GiveUp):
+    verdict = judge(driver, scope, error)
+    if isinstance(verdict, TryAgain) and isinstance(verdict.remedy, RecordedFallback):
+        error.add_note("regrow: nothing can stand in for a stream, so its Fallback was not tried")
+        verdict = GiveUp("policy")
+    if isinstance(error, StreamCut) or isinstance(verdict, GiveUp):
         driver.tally.executed += 1
-        await driver.durable(driver.record(CallFailed(call, scope.attempt, started, capture(error), again), loop))
+        await driver.durable(driver.record(CallFailed(call, attempt, started, capture(error), again), loop))
         raise decide.mark(error, driver.run, call.path)
-    failed = AttemptFailed(call, scope.attempt, started, capture(error), verdict.moment, again)
+    failed = AttemptFailed(
+        call, attempt, started, capture(error), verdict.moment, again, verdict.remedy, verdict.chosen_by, verdict.counts
+    )
     await driver.durable(driver.record(failed, loop))
     driver.begin_anew(call.path)
     return verdict.moment

@@ -29,24 +29,33 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class Vault:
-    """Encodes and decodes the values of one store's runs."""
+    """Encodes and decodes the values of one store's runs.
+
+    Attributes:
+        blobs: where large values and files go.
+    """
 
     def __init__(self, blobs: BlobStore) -> None:
         """Put large values and files into `blobs`."""
-        self._blobs = blobs
+        self.blobs = blobs
 
-    def keep(self, value: object, where: str) -> Kept:
+    def keep(self, value: object, where: str, *, inline_bytes: int = INLINE_BYTES) -> Kept:
         """Encode a value, and make whatever it needs durable.
+
+        Args:
+            value: the value.
+            where: how errors name it.
+            inline_bytes: above this the encoded value becomes a blob.
 
         Raises:
             NotStorable: some part of it has no durable form; names it, beginning with `where`.
             StoreUnavailable: there is no room for its blobs.
         """
-        noting = _Noting(self._blobs)
+        noting = _Noting(self.blobs)
         data = codec.encode(value, where=where, blobs=noting)
-        if len(data) <= INLINE_BYTES:
+        if len(data) <= inline_bytes:
             return Kept(data, tuple(noting.digests))
-        digest = self._blobs.put(data)
+        digest = self.blobs.put(data)
         return Kept(BlobRef(digest, len(data)), (*noting.digests, digest))
 
     def load(self, value: Value) -> object:
@@ -55,8 +64,8 @@ class Vault:
         Raises:
             Corrupted: it is not what was stored.
         """
-        data = self._blobs.get(value.digest) if isinstance(value, BlobRef) else value
-        return codec.decode(data, blobs=self._blobs)
+        data = self.blobs.get(value.digest) if isinstance(value, BlobRef) else value
+        return codec.decode(data, blobs=self.blobs)
 
 
 class _Noting:

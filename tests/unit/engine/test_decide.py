@@ -9,7 +9,6 @@ import pytest
 from regrow.codec import capture
 from regrow.engine import decide
 from regrow.engine.state import CallState, RunState, enclosing
-from regrow.errors import NotStorable, UsageError
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -20,7 +19,6 @@ from regrow.journal.records import (
     Event,
     OutcomeDecided,
 )
-from regrow.values.backoff import Backoff
 from regrow.values.options import Options
 
 CALL = Call("agent#1/step#1", "step", 1, b"digest")
@@ -68,40 +66,16 @@ def test_a_once_only_call_that_was_begun_is_never_executed_on_a_guess() -> None:
     assert decide.on_call(known(begun=begun, decided=did_not)) == decide.Execute(1)
 
 
-def after(
-    options: Options, attempt: int, error: Exception | None = None, forgiven: int = 0, now: float = 100.0
-) -> object:
-    failed = error or ValueError("no")
-    return decide.after_failure(options, "a#1", attempt, failed, forgiven=forgiven, first_begun=90.0, now=now)
-
-
-def test_retries_are_counted_and_forgiven_ones_are_not() -> None:
-    options = Options(retries=2, backoff=Backoff(base=1, jitter=0))
-    assert after(options, 1) == decide.RetryAt(101.0)
-    assert after(options, 2) == decide.RetryAt(102.0)
-    assert after(options, 3) == decide.GiveUp("no retries left")
-    assert after(options, 4, forgiven=3) == decide.RetryAt(101.0)
-    assert after(Options(), 1) == decide.GiveUp("no retries left")
-
-
-def test_code_that_is_wrong_is_not_tried_again() -> None:
-    options = Options(retries=5)
-    assert after(options, 1, UsageError("wrong")) == decide.GiveUp("not retryable")
-    assert after(options, 1, NotStorable("result", "a socket")) == decide.GiveUp("not retryable")
-
-
-def test_no_attempt_begins_past_the_deadline() -> None:
-    options = Options(retries=5, deadline=12.0, backoff=Backoff(base=1, jitter=0))
-    assert after(options, 1) == decide.RetryAt(101.0)
-    assert after(options, 2) == decide.GiveUp("deadline")
-
-
 def test_the_nearer_of_timeout_and_deadline_bounds_an_attempt() -> None:
-    assert decide.allowance(Options(), 0.0, 5.0) is None
-    assert decide.allowance(Options(timeout=3.0), 0.0, 5.0) == (3.0, "timeout")
-    assert decide.allowance(Options(timeout=3.0, deadline=6.0), 0.0, 5.0) == (1.0, "deadline")
-    assert decide.allowance(Options(deadline=6.0), 0.0, 9.0) == (0.0, "deadline")
-    assert decide.allowance(Options(deadline=7.0, deadline_is_moment=True), 4.0, 5.0) == (2.0, "deadline")
+    def allowance(options: Options, first_begun: float, now: float) -> object:
+        return decide.allowance(options, options.timeout, first_begun, now)
+
+    assert allowance(Options(), 0.0, 5.0) is None
+    assert allowance(Options(timeout=3.0), 0.0, 5.0) == (3.0, "timeout")
+    assert allowance(Options(timeout=3.0, deadline=6.0), 0.0, 5.0) == (1.0, "deadline")
+    assert allowance(Options(deadline=6.0), 0.0, 9.0) == (0.0, "deadline")
+    assert allowance(Options(deadline=7.0, deadline_is_moment=True), 4.0, 5.0) == (2.0, "deadline")
+    assert decide.allowance(Options(timeout=3.0), 12.0, 0.0, 5.0) == (12.0, "timeout")  # a remedy has extended it
 
 
 def test_blame_goes_through_causes_contexts_and_groups_but_not_to_what_was_suppressed() -> None:

@@ -17,6 +17,7 @@ from regrow.authoring.home import host_of
 from regrow.engine.host import Host
 from regrow.errors import StoreUnavailable
 from regrow.executors.inline import InlineExecutor
+from regrow.healing.ladder import Ladder
 from regrow.journal.records import RunCreated, RunEnded, unseal_all
 from regrow.journal.store import Entry, NewRun
 from regrow.testing import FakeClock, MemoryStore
@@ -44,7 +45,7 @@ def test_a_lease_runs_out_by_the_stores_clock() -> None:
 def test_a_run_that_had_ended_before_it_was_taken_up_is_given_back() -> None:
     store = MemoryStore()
     regrow.run(work, store=store, key="k")
-    host = Host(store, InlineExecutor())
+    host = Host(store, InlineExecutor(), Ladder())
     for _ in range(2):
         host.let_go(host.take_up(store.runs()[0].id, even_if_over=True))
 
@@ -72,7 +73,7 @@ def test_a_lease_that_could_not_be_released_is_released_once_it_can_be() -> None
 
     store = Full()
     regrow.run(work, store=store, key="k")
-    host = Host(store, InlineExecutor(), lease_seconds=0.3)
+    host = Host(store, InlineExecutor(), Ladder(), lease_seconds=0.3)
     driver = host.take_up(store.runs()[0].id, even_if_over=True)
     store.full = True
     with pytest.raises(StoreUnavailable):
@@ -186,7 +187,7 @@ def test_a_run_cancelled_before_it_began_is_cancelled() -> None:
 
 def test_a_run_that_another_process_has_just_ended_is_not_driven() -> None:
     store = MemoryStore()
-    host = Host(store, InlineExecutor())
+    host = Host(store, InlineExecutor(), Ladder())
     run = store.create(NewRun("r" * 26, work.ref, 1.0)).id
     driver = host.take_up(run, created=RunCreated(run, work.ref, "", b"", b""))
     driver.hand_in(RunEnded("cancelled"))

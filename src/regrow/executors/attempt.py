@@ -1,0 +1,468 @@
+"""One attempt in one worker, from its place in the queue to the explanation of its end.
+
+Everything here runs on the office's event loop, which is nobody else's: a driver whose code blocks its own loop for
+minutes does not keep a limit from biting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from regrow.codec import rebuild
+from regrow.engine.decide import mark
+from regrow.engine.driver import Driver
+from regrow.engine.vault import Kept
+from regrow.errors import RegrowError, StoreError, UsageError, WorkerLost
+from regrow.executors.capacity import Claim, Placed
+from regrow.executors.conversation import Conversation, ProtocolBroken
+from regrow.executors.diagnosis import diagnose
+from regrow.executors.evidence import ErrorFrame, Evidence, Reason, ending
+from regrow.executors.forkserver import WorkerProcess
+from regrow.executors.limits import machine, usage
+from regrow.executors.limits.cgroups import Cgroup, CgroupHost
+from regrow.executors.messages import Gave, Job, NewLimit, Start, Stop, StopReason, Threw
+from regrow.executors.output import Output
+from regrow.executors.supervision import Supervision
+from regrow.executors.warm import Exited
+from regrow.executors.worker import GRACE_SECONDS
+from regrow.journal.blobs import FileBlobs
+from regrow.journal.records import WorkerEnded, WorkerStarted
+from regrow.journal.sizes import suggested_memory
+from regrow.journal.store import SizeSeen
+from regrow.values.resources import Resources
+from regrow.values.secret import Secret
+from regrow.values.sizes import readable_size
+
+_CLEAN_UP_SECONDS = 1.0
+"""How long a worker that regrow ends has for its ``finally`` blocks."""
+_DRAIN_SECONDS = 2.0
+"""How long to wait for what a dead worker has still in its pipes; its children may hold them open a little longer."""
+_KILLED_SECONDS = 5.0
+"""How long a killed worker may take to be gone: giving back much memory takes the kernel some time."""
+
+
+class Office(Protocol):
+    """Where workers are placed and come from; see `ProcessExecutor`."""
+
+    host: machine.Machine
+    groups: CgroupHost | None
+
+    async def place(self, claim: Claim) -> Placed:
+        """Wait for a place."""
+        ...
+
+    def leave(self, claim: str) -> None:
+        """Give a place back, or leave the queue."""
+        ...
+
+    def reserve(self, claim: str, memory: int) -> bool:
+        """Keep more memory for a place, if the host has it free."""
+        ...
+
+    async def fork(self, job: Job, resources: Resources) -> WorkerProcess:
+        """Give a worker that has loaded a job's code."""
+        ...
+
+    async def carry_out(self, driver: Driver, job: Job, parent: str) -> Kept:
+        """Run a task inside a task, to its end."""
+        ...
+
+
+class Attempt:
+    """An attempt under way.
+
+    Attributes:
+        id: names its place, its cgroup and its log lines.
+        job: what is run.
+    """
+
+    def __init__(self, office: Office, driver: Driver, job: Job, *, number: int, parent: str | None = None) -> None:
+        """Be ready to run.
+
+        Args:
+            office: where workers come from.
+            driver: of the run.
+            job: what to run.
+            number: which no other attempt of this office has.
+            parent: the attempt inside which this one was asked for.
+        """
+        self.id = f"{job.name}-{number}"
+        self.job = job
+        self._office = office
+        self._driver = driver
+        self._parent = parent
+        self._began = time.monotonic()
+        self._reason: Reason | None = None
+        self._cancelled = False
+        self._taken_by = ""
+        self._grace = GRACE_SECONDS
+        self._process: WorkerProcess | None = None
+        self._group: Cgroup | None = None
+        self._conversation: Conversation | None = None
+        self._supervision: Supervision | None = None
+        self._broken: ProtocolBroken | None = None
+
+    @property
+    def memory(self) -> tuple[int, int | None]:
+        """What it uses and what it may use, in bytes."""
+        if self._supervision is None:
+            return 0, None
+        samples = self._supervision.watch.samples
+        return (samples[-1][1] if samples else 0), self._supervision.resources.memory
+
+    async def run(self) -> Kept:
+        """Run it, and give the result once the worker is gone.
+
+        Raises:
+            Failure: what the worker died of.
+            Exception: what the task raised.
+            CancelledError: nobody wants it any more; by then the worker is gone.
+        """
+        resources, size_from = self._sized()
+        placed = await self._office.place(Claim(self.id, resources, self.job.priority, self._parent))
+        queued = time.monotonic() - self._began
+        scratch = Path(tempfile.mkdtemp(prefix="regrow-"))
+        try:
+            self._process = process = await self._office.fork(self.job, resources)
+            self._group = self._make_group(process.pid, resources)
+            try:
+                return await self._supervised(process, placed, scratch, size_from, queued)
+            finally:
+                if self._group is not None:
+                    await asyncio.to_thread(self._group.close)
+        finally:
+            self._office.leave(self.id)
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    # -- ending it early -----------------------------------------------------------------------------------------------
+
+    def stop(self, reason: Reason, grace: float = 0.0) -> None:
+        """End the worker, and remember why; the first reason counts.
+
+        Args:
+            reason: why.
+            grace: how many seconds it has for its ``finally`` blocks.
+        """
+        if self._reason is None:
+            self._reason = reason
+        self._end_within(grace, reason)
+
+    def preempt(self, source: str, grace: float) -> None:
+        """Tell the worker that its place is being taken away.
+
+        Args:
+            source: who says so.
+            grace: how many seconds it has to save its work.
+        """
+        if not self._taken_by and self._reason is None:
+            self._taken_by, self._grace = source, grace
+            self._end_within(grace, "preempted", source)
+
+    def _end_within(self, grace: float, reason: Reason, source: str = "") -> None:
+        if grace > 0 and self._conversation is not None and (said := _stop_reason(reason)) is not None:
+            self._conversation.send(Stop(said, grace, source))
+            asyncio.get_running_loop().call_later(grace, self._kill)
+        else:
+            self._kill()
+
+    def _was_signalled(self) -> None:
+        """Note that the worker was sent a signal from outside, and see that it does not outstay its grace."""
+        if self._conversation is not None and not self._taken_by:
+            self._taken_by = self._conversation.signalled
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._kill)
+
+    def _kill(self) -> None:
+        process = self._process
+        if process is None or process.exited.done():
+            return
+        for pid in reversed(usage.tree(process.pid) or [process.pid]):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    # -- what it is given ----------------------------------------------------------------------------------------------
+
+    def _sized(self) -> tuple[Resources, str]:
+        """Give what it begins with, and where its memory limit comes from if not from its own options."""
+        resources, job = self.job.resources, self.job
+        if resources.memory is None or not job.right_size:
+            return resources, ""
+        try:
+            seen = self._driver.around.sizes(job.code.ref, _class_of(job.input_size))
+        except StoreError:
+            return resources, ""  # what is remembered helps; it is not needed
+        best = suggested_memory(seen, resources.memory)
+        top = min(self._office.host.memory, job.most if job.most is not None else self._office.host.memory)
+        if best is None or best.memory > top:
+            return resources, ""
+        why = f"run {best.run} has needed {readable_size(best.memory)} with inputs of this size"
+        return msgspec.structs.replace(resources, memory=best.memory), why
+
+    def _make_group(self, pid: int, resources: Resources) -> Cgroup | None:
+        if self._office.groups is None:
+            return None
+        group = None
+        try:
+            group = self._office.groups.create(self.id, resources, hold=self.job.on_oom is not None)
+            group.add(pid)
+        except OSError:
+            if group is not None:
+                group.close()
+            return None  # then the other layers hold it
+        return group
+
+    def _start(self, placed: Placed, resources: Resources, scratch: Path) -> Start:
+        driver, job = self._driver, self.job
+        state, blobs = driver.log.state, driver.vault.blobs
+        path = job.call.path
+        own = [state.calls[path]] if path in state.calls else []
+        top = self._office.host.memory if job.most is None else min(self._office.host.memory, job.most)
+        may_grow = self._group is not None and self._group.holds
+        return Start(
+            run=driver.run,
+            job=msgspec.structs.replace(job, resources=resources),
+            known=[*own, *state.inside(path)],
+            seq=state.seq,
+            detour=state.detour,
+            began=state.began,
+            spent=state.spent,
+            bounds=driver.bounds,
+            strict=driver.strict,
+            ceiling=self._office.host.memory,
+            secrets={name: _secret(name, job.name) for name in job.secrets},
+            blobs=str(blobs.folder.absolute()) if isinstance(blobs, FileBlobs) else None,
+            scratch=str(scratch),
+            gpus=placed.gpus,
+            # Refused in band means the user's own traceback; a worker that can be held has something better to come.
+            data_limit=top if may_grow and resources.memory is not None else resources.memory,
+            enforced_by=self._outer_layers(),
+        )
+
+    # -- while it runs -------------------------------------------------------------------------------------------------
+
+    async def _supervised(
+        self, process: WorkerProcess, placed: Placed, scratch: Path, size_from: str, queued: float
+    ) -> Kept:
+        driver, job, resources = self._driver, self.job, placed.claim.resources
+        self._conversation = talk = Conversation(
+            driver, job, process, carry_out=self._carry_out, on_signal=self._was_signalled
+        )
+        output = Output(
+            job.call.path, job.attempt, resources.output, lambda line: driver.around.note_log(driver.run, line)
+        )
+        output.listen(process.stdout, "STDOUT", lambda: self.stop("output"))
+        output.listen(process.stderr, "STDERR", lambda: self.stop("output"))
+        self._supervision = Supervision(
+            driver, job, process.pid, resources, self._group, scratch, self._office.host.memory,
+            reserve=lambda memory: self._office.reserve(self.id, memory),
+            stop=self.stop,
+            grown=lambda memory: talk.send(NewLimit(memory)),
+        )  # fmt: skip
+        kills, started = machine.oom_kills(), time.monotonic()
+        side: list[asyncio.Task[None]] = [asyncio.create_task(self._listen(talk))]
+        try:
+            talk.send(self._start(placed, resources, scratch))
+            side += [
+                asyncio.create_task(self._supervision.look_after()),
+                asyncio.create_task(self._keep_time(talk)),
+                asyncio.create_task(self._note_start(talk, process.pid, resources, size_from, queued, kills)),
+            ]
+            exited = await self._gone(process)
+            await asyncio.wait(side[:1], timeout=_DRAIN_SECONDS)
+            await output.ended(_DRAIN_SECONDS)
+        except RegrowError:
+            self._kill()  # it could not even be told what to do
+            raise
+        finally:
+            for task in side:
+                task.cancel()
+            await asyncio.gather(*side, return_exceptions=True)
+            await talk.end()
+        evidence = self._evidence(exited, scratch, kills, time.monotonic() - started)
+        return self._conclude(evidence, exited)
+
+    async def _carry_out(self, job: Job) -> Kept:
+        return await self._office.carry_out(self._driver, job, self.id)
+
+    async def _listen(self, talk: Conversation) -> None:
+        try:
+            await talk.listen()
+        except ProtocolBroken as broken:
+            self._broken = broken
+            self._kill()
+        if talk.outcome is not None:  # then it has nothing left to do but to end
+            asyncio.get_running_loop().call_later(_CLEAN_UP_SECONDS, self._kill)
+
+    async def _keep_time(self, talk: Conversation) -> None:
+        if self.job.allowed is None:
+            return
+        limit, scope = self.job.allowed
+        if scope == "timeout":
+            await talk.ready.wait()  # neither the queue nor the start is the task's own time
+            await asyncio.sleep(limit)
+        else:
+            await asyncio.sleep(limit - (time.monotonic() - self._began))
+        self.stop(scope, _CLEAN_UP_SECONDS)
+
+    async def _note_start(  # noqa: PLR0917 - what there is to note
+        self, talk: Conversation, pid: int, resources: Resources, size_from: str, queued: float, kills: int | None
+    ) -> None:
+        await talk.ready.wait()
+        host = self._office.host
+        started = WorkerStarted(
+            self.job.call.path, self.job.attempt, pid, host.name, resources, self._layers(talk), size_from, kills,
+            host.boot, queued,
+        )  # fmt: skip
+        self._driver.hand_in(started)
+
+    async def _gone(self, process: WorkerProcess) -> Exited | None:
+        """Wait until the worker is gone, however often that is cancelled meanwhile."""
+        while not process.exited.done():
+            try:
+                await asyncio.wait((process.exited,), timeout=_KILLED_SECONDS if self._cancelled else None)
+            except asyncio.CancelledError:
+                first, self._cancelled = not self._cancelled, True
+                self.stop("cancelled", _CLEAN_UP_SECONDS if first else 0.0)
+            else:
+                if self._cancelled and not process.exited.done():
+                    self._kill()
+        return process.exited.result()
+
+    def _layers(self, talk: Conversation) -> tuple[str, ...]:
+        return (*self._outer_layers(), *talk.enforced_by)
+
+    def _outer_layers(self) -> tuple[str, ...]:
+        group = self._group
+        if group is not None and group.limits_memory:
+            return (group.version,)
+        return ("watchdog",) if self.job.resources.memory is not None else ()
+
+    # -- what came of it -----------------------------------------------------------------------------------------------
+
+    def _evidence(self, exited: Exited | None, scratch: Path, kills: int | None, ran: float) -> Evidence:
+        talk, seen, job = self._conversation, self._supervision, self.job
+        assert talk is not None and seen is not None  # noqa: PT018, S101 - both are there once a worker was
+        outcome, group = talk.outcome, self._group
+        now = machine.oom_kills()
+        peaks = [seen.watch.peak, (outcome.peak if outcome is not None else None) or 0]
+        if group is not None and outcome is None:
+            peaks.append(group.peak() or 0)
+        resources = seen.resources
+        return Evidence(
+            path=job.call.path,
+            task=job.name,
+            attempt=job.attempt,
+            resources=resources,
+            enforced_by=self._layers(talk),
+            told_to_stop=self._reason,
+            allowed=job.allowed,
+            grace=self._grace,
+            preempted_by=self._taken_by,
+            wait_status=exited.status if exited is not None else None,
+            frame=_frame(outcome) if isinstance(outcome, Threw) else None,
+            result=isinstance(outcome, Gave),
+            oom_kills=group.oom_kills() if group is not None else 0,
+            refused_forks=group.refused_forks() if group is not None else 0,
+            host_oom_kills=now - kills if now is not None and kills is not None else None,
+            samples=seen.watch.samples,
+            peak=max(peaks) or None,
+            growth=seen.watch.growth,
+            ceiling=self._office.host.memory,
+            scratch=usage.scratch_size(scratch) if resources.disk is not None else None,
+            data_limited=isinstance(outcome, Threw) and outcome.data_limited,
+            ran=ran,
+        )
+
+    def _conclude(self, evidence: Evidence, exited: Exited | None) -> Kept:
+        job, driver = self.job, self._driver
+        outcome = self._conversation.outcome if self._conversation is not None else None
+        how = "result" if isinstance(outcome, Gave) else ending(evidence)
+        limit = evidence.resources.memory
+        cpu_seconds = exited.cpu_seconds if exited is not None else 0.0
+        driver.hand_in(
+            WorkerEnded(
+                job.call.path, job.attempt, how, evidence.peak, cpu_seconds, limit, evidence.death_signal,
+                evidence.exit_code,
+            )
+        )  # fmt: skip
+        if self._cancelled:
+            raise asyncio.CancelledError
+        if outcome is not None:
+            driver.tally.executed += outcome.counted.executed
+            driver.tally.replayed += outcome.counted.replayed
+            driver.tally.seconds_saved += outcome.counted.seconds_saved
+        error = self._rebuilt(outcome) if isinstance(outcome, Threw) else None
+        if isinstance(outcome, Threw) and outcome.kind == "halted" and isinstance(error, RegrowError):
+            raise driver.halt(error)
+        if self._broken is not None:
+            raise WorkerLost(job.call.path) from self._broken
+        failure = diagnose(evidence)
+        if failure is not None:
+            if isinstance(outcome, Threw):
+                for path in outcome.again:
+                    mark(failure, driver.run, path)
+            raise failure from error
+        if error is not None:
+            raise error
+        assert isinstance(outcome, Gave)  # noqa: S101 - without an outcome there is a failure
+        self._remember(limit, evidence.peak)
+        return Kept(outcome.value, outcome.blobs)
+
+    def _rebuilt(self, threw: Threw) -> BaseException:
+        error = rebuild(threw.error)
+        for path in threw.again:
+            mark(error, self._driver.run, path)
+        wanted = error.args[0] if isinstance(error, KeyError) and error.args else None
+        if isinstance(wanted, str) and wanted in os.environ and wanted not in self.job.secrets:
+            error.add_note(
+                f"regrow: {wanted} is in the driver's environment, but not in that of its workers; if {self.job.name} "
+                f"is to have it, write secrets=[{wanted!r}], or env= if it is no secret"
+            )
+        return error
+
+    def _remember(self, limit: int | None, peak: int | None) -> None:
+        if limit is None:
+            return
+        job = self.job
+        seen = SizeSeen(job.code.ref, _class_of(job.input_size), limit, peak, self._driver.run, self._driver.now())
+        with contextlib.suppress(StoreError):
+            self._driver.around.remember_size(seen)
+
+
+def _stop_reason(reason: Reason) -> StopReason | None:
+    match reason:
+        case "timeout" | "deadline" | "cancelled" | "preempted":
+            return reason
+        case _:
+            return None
+
+
+def _frame(threw: Threw) -> ErrorFrame:
+    match threw.kind:
+        case "raised" | "memory" | "no-space" | "file-size" | "processes":
+            return ErrorFrame(threw.kind, threw.error.summary())
+        case "preempted" | "cancelled" | "halted":
+            return ErrorFrame("raised", threw.error.summary())
+
+
+def _class_of(size: int) -> int:
+    """Give the class of inputs of so many bytes: each is twice as wide as the one before."""
+    return size.bit_length()
+
+
+def _secret(name: str, task: str) -> str:
+    """Give a secret's value, which from now on is blanked out of everything that this process writes down."""
+    if name not in os.environ:
+        raise UsageError(f"{task}: secrets=[{name!r}] is not in the driver's environment; set it before the run begins")
+    return Secret.from_env(name).reveal()

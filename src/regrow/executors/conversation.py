@@ -1,0 +1,219 @@
+"""What one worker says, and what its driver does about it: records, logs, blobs, and tasks inside the task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import msgspec
+
+from regrow.codec import capture
+from regrow.engine.committer import Ticket
+from regrow.engine.decide import blame
+from regrow.engine.driver import Driver
+from regrow.engine.vault import Kept
+from regrow.errors import RegrowError, StoreError
+from regrow.executors.channel import Frames, frame, from_worker
+from regrow.executors.forkserver import WorkerProcess
+from regrow.executors.messages import (
+    Ack,
+    Append,
+    Blob,
+    FromWorker,
+    Gave,
+    GetBlob,
+    Job,
+    Logged,
+    PutBlob,
+    Ready,
+    ReleaseBlobs,
+    Signalled,
+    Spawn,
+    Spawned,
+    Threw,
+    Withdraw,
+)
+from regrow.journal.records import (
+    AttemptFailed,
+    CallCancelled,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    CheckpointSaved,
+    ChunkYielded,
+    Diverged,
+    Event,
+    OutcomeDecided,
+)
+
+
+class ProtocolBroken(Exception):
+    """A worker has said what no worker says."""
+
+
+class Conversation:
+    """The driver's side of one worker's channel.
+
+    Attributes:
+        ready: is set once the worker is under the limits that it sets for itself, which `enforced_by` then names.
+        outcome: what came of the task; None as long as nothing has.
+        signalled: the name of the signal from outside that asked the worker to end; empty if there was none.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        job: Job,
+        process: WorkerProcess,
+        *,
+        carry_out: Callable[[Job], Coroutine[Any, Any, Kept]],
+        on_signal: Callable[[], None],
+    ) -> None:
+        """Be ready to listen.
+
+        Args:
+            driver: writes the records.
+            job: what the worker runs; it may record nothing outside of it.
+            process: the worker.
+            carry_out: runs a task inside the task.
+            on_signal: called when a signal from outside asks the worker to end.
+        """
+        self.ready = asyncio.Event()
+        self.enforced_by: tuple[str, ...] = ()
+        self.outcome: Gave | Threw | None = None
+        self.signalled = ""
+        self._driver = driver
+        self._path = job.call.path
+        self._process = process
+        self._carry_out = carry_out
+        self._on_signal = on_signal
+        self._loop = asyncio.get_running_loop()
+        self._answering: set[asyncio.Task[None]] = set()
+        self._nested: dict[int, asyncio.Task[None]] = {}
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Send a message; a worker that is gone does not hear it."""
+        if not self._process.writer.is_closing():
+            self._process.writer.write(frame(message))
+
+    async def listen(self) -> None:
+        """Hear everything that the worker says, until it is gone.
+
+        Raises:
+            ProtocolBroken: it said what no worker says.
+        """
+        frames = Frames(self._process.reader, from_worker)
+        try:
+            while (message := await frames.next()) is not None:
+                self._hear(message)
+        except msgspec.DecodeError as problem:
+            raise ProtocolBroken(f"{self._path}: its worker sent what is no message ({problem})") from None
+
+    async def end(self) -> None:
+        """End what the worker has begun elsewhere, and let go of the channel."""
+        left = [*self._nested.values(), *self._answering]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        self._process.writer.close()
+
+    def _hear(self, message: FromWorker) -> None:
+        match message:
+            case Ready():
+                self.enforced_by = message.enforced_by
+                self.ready.set()
+            case Append():
+                self._append(message)
+            case Logged():
+                self._driver.around.note_log(self._driver.run, message.line)
+            case Spawn():
+                task = self._answer(self._spawn(message))
+                self._nested[message.number] = task
+                task.add_done_callback(lambda _: self._nested.pop(message.number, None))
+            case Withdraw():
+                if (nested := self._nested.get(message.number)) is not None:
+                    nested.cancel()
+            case PutBlob() | GetBlob():
+                self._answer(self._blob(message))
+            case ReleaseBlobs():
+                self._answer(asyncio.to_thread(self._release, message.digests))
+            case Signalled():
+                self.signalled = message.name
+                self._on_signal()
+            case Gave() | Threw():
+                self.outcome = message
+
+    def _answer(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = self._loop.create_task(work)
+        self._answering.add(task)
+        task.add_done_callback(self._answering.discard)
+        return task
+
+    def _append(self, message: Append) -> None:
+        """Record what the worker asks for, if it is its own to record."""
+        if not self._is_its_own(message.event):
+            raise ProtocolBroken(f"{self._path}: its worker wanted to record {message.event}")
+        if message.number is None:
+            self._driver.hand_in(message.event, message.blobs)
+            return
+        try:
+            ticket = self._driver.record(message.event, self._loop, message.blobs)
+        except (RegrowError, asyncio.CancelledError) as problem:
+            self.send(Ack(message.number, capture(problem)))
+        else:
+            if ticket is None:
+                self.send(Ack(message.number))
+            else:
+                self._answer(self._acknowledge(ticket, message.number))
+
+    async def _acknowledge(self, ticket: Ticket, number: int) -> None:
+        try:
+            await self._driver.durable(ticket)
+        except RegrowError as problem:
+            self.send(Ack(number, capture(problem)))
+        else:
+            self.send(Ack(number))
+
+    def _is_its_own(self, event: Event) -> bool:
+        inside = self._path + "/"
+        match event:
+            case CallStarted() | ChunkYielded() | AttemptFailed() | CallSucceeded() | CallFailed() | CallCancelled():
+                return event.call.path.startswith(inside)
+            case CheckpointSaved() | Diverged() | OutcomeDecided():
+                return event.path == self._path or event.path.startswith(inside)
+            case _:
+                return False
+
+    async def _spawn(self, spawn: Spawn) -> None:
+        """Run a task inside the task, and tell its outcome once its worker is gone."""
+        if not spawn.job.call.path.startswith(self._path + "/"):
+            self._process.writer.close()
+            return
+        try:
+            kept = await self._carry_out(spawn.job)
+        except asyncio.CancelledError:
+            self.send(Spawned(spawn.number, error=capture(asyncio.CancelledError())))
+            raise
+        except Exception as error:  # noqa: BLE001 - the worker's own calls decide what it means
+            again = blame(error, self._driver.run, self._path)
+            self.send(Spawned(spawn.number, error=capture(error), again=again))
+        else:
+            self.send(Spawned(spawn.number, kept.value, kept.blobs))
+
+    async def _blob(self, message: PutBlob | GetBlob) -> None:
+        blobs, number = self._driver.vault.blobs, message.number
+        try:
+            if isinstance(message, PutBlob):
+                answer = Blob(number, digest=await asyncio.to_thread(blobs.put, message.data))
+            else:
+                answer = Blob(number, data=await asyncio.to_thread(blobs.get, message.digest))
+        except StoreError as problem:
+            answer = Blob(number, problem=capture(problem))
+        self.send(answer)
+
+    def _release(self, digests: tuple[str, ...]) -> None:
+        try:
+            self._driver.around.release_blobs(self._driver.run, digests)
+        except StoreError:
+            return  # then they stay as long as the run does

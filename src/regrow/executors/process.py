@@ -1,0 +1,304 @@
+"""The process executor: a worker process for each attempt of an isolated task, under limits that bite.
+
+One office serves all runs of this process, because the host's capacity is one. It lives in a thread of its own, with
+an event loop of its own: limits are kept, deaths noticed and held workers decided about while the user's code does what
+it likes on other loops and in other threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import contextlib
+import itertools
+import logging
+import os
+import threading
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from regrow.engine.branches import start_apart
+from regrow.engine.callee import Callee
+from regrow.engine.driver import Driver
+from regrow.engine.scope import Scope
+from regrow.engine.vault import Kept
+from regrow.errors import UsageError
+from regrow.executors.attempt import Attempt
+from regrow.executors.capacity import Capacity, Claim, Placed
+from regrow.executors.forkserver import Environment, ForkServer, ServerLost, WorkerProcess
+from regrow.executors.inline import InlineExecutor
+from regrow.executors.jobs import job_of
+from regrow.executors.limits import cgroups, machine
+from regrow.executors.limits.watchdog import HostGuard, free_memory
+from regrow.executors.messages import Job
+from regrow.values.resources import Resources
+
+_log = logging.getLogger("regrow")
+
+_SERVERS = 8
+"""How many fork servers stay warm. Each holds one module's imports; the one that was unused for longest goes first."""
+_GUARD_SECONDS = 0.1
+"""Between two looks at the memory that the host, or the container around this process, has left."""
+_HEED_SECONDS = 0.1
+"""How long a thread that waits for a worker may not notice that its run is to end."""
+
+
+class ProcessExecutor:
+    """Runs isolated tasks in workers, and everything else where its caller runs.
+
+    Attributes:
+        ceiling: the most memory that this host could give to one task, in bytes.
+    """
+
+    def __init__(self, entry: str) -> None:
+        """Start nothing yet.
+
+        Args:
+            entry: the module whose ``main()`` a fork server runs.
+        """
+        self._entry = entry
+        self._inline = InlineExecutor()
+        self._lock = threading.Lock()
+        self._office: _Office | None = None
+        self._host: machine.Machine | None = None
+
+    @property
+    def ceiling(self) -> int:
+        """See the class."""
+        if self._host is None:
+            self._host = machine.this_machine(cgroups.container_limit())
+        return self._host.memory
+
+    async def run(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """See `Executor.run`."""
+        if not callee.isolated:
+            return await self._inline.run(callee, scope, args, kwargs)
+        ongoing = self._begin(scope.driver, job_of(callee, scope, args, kwargs))
+        waiting = asyncio.wrap_future(ongoing.done)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            while not waiting.done():  # its worker is ended first: nothing of a call outlives it
+                ongoing.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait((waiting,))
+            if not waiting.cancelled():
+                waiting.exception()  # seen here; what nobody waits for any more is no failure
+            raise
+
+    def run_blocking(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """See `Executor.run_blocking`."""
+        if not callee.isolated:
+            return self._inline.run_blocking(callee, scope, args, kwargs)
+        ongoing = self._begin(scope.driver, job_of(callee, scope, args, kwargs))
+        try:
+            while True:
+                with contextlib.suppress(concurrent.futures.TimeoutError):
+                    return ongoing.done.result(_HEED_SECONDS)
+                scope.driver.heed_interruption()
+        except BaseException:
+            ongoing.cancel()
+            concurrent.futures.wait([ongoing.done])
+            raise
+
+    def preempt(self, source: str, grace: float) -> None:
+        """Tell all workers that this host is being taken away, and place no new ones as long as it may last.
+
+        Args:
+            source: who says so.
+            grace: seconds until then.
+        """
+        office = self._here()
+        office.loop.call_soon_threadsafe(office.drain, source, grace)
+
+    def close(self) -> None:
+        """End all workers and servers."""
+        with self._lock:
+            office, self._office = self._office, None
+        if office is not None and office.pid == os.getpid():
+            office.close()
+
+    def _begin(self, driver: Driver, job: Job) -> _Ongoing:
+        office = self._here()
+        return _Ongoing(office, office.carry_out(driver, job, None))
+
+    def _here(self) -> _Office:
+        """Give the office of this process: the child of a fork has its parent's object, and none of its threads."""
+        with self._lock:
+            if self._office is None or self._office.pid != os.getpid():
+                self._office = _Office(self._entry)
+            return self._office
+
+
+class _Ongoing:
+    """Work on the office's loop, for somebody who is elsewhere. It is done when it has really ended."""
+
+    def __init__(self, office: _Office, work: Coroutine[Any, Any, Kept]) -> None:
+        self.done: concurrent.futures.Future[Kept] = concurrent.futures.Future()
+        self._office = office
+        self._task: asyncio.Task[None] | None = None
+        office.loop.call_soon_threadsafe(self._start, work)
+
+    def cancel(self) -> None:
+        self._office.loop.call_soon_threadsafe(lambda: self._task.cancel() if self._task is not None else None)
+
+    def _start(self, work: Coroutine[Any, Any, Kept]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._carry_out(work))
+
+    async def _carry_out(self, work: Coroutine[Any, Any, Kept]) -> None:
+        try:
+            self.done.set_result(await work)
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            self.done.set_exception(error)
+
+
+class _Office:
+    """The loop, the queue, the servers, and the attempts under way. All but `close` runs on the loop."""
+
+    def __init__(self, entry: str) -> None:
+        self.pid = os.getpid()
+        self.host = machine.this_machine(cgroups.container_limit())
+        self.groups = cgroups.detect()
+        if self.groups is not None:
+            self.groups.sweep()
+        self._entry = entry
+        self._container = cgroups.container_limit()
+        self._capacity = Capacity(self.host.cpus, self.host.memory, self.host.gpus)
+        self._waiting: dict[str, asyncio.Future[Placed]] = {}
+        self._servers: dict[Environment, asyncio.Task[ForkServer]] = {}
+        self._attempts: dict[str, Attempt] = {}
+        self._numbers = itertools.count(1)
+        self._guard = HostGuard()
+        self._guarding: asyncio.Task[None] | None = None
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="regrow-workers", daemon=True)
+        start_apart(self._thread)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    async def carry_out(self, driver: Driver, job: Job, parent: str | None) -> Kept:
+        """Run one attempt to its end."""
+        attempt = Attempt(self, driver, job, number=next(self._numbers), parent=parent)
+        self._attempts[attempt.id] = attempt
+        if self._guarding is None:
+            self._guarding = self.loop.create_task(self._guard_host())
+        try:
+            return await attempt.run()
+        finally:
+            del self._attempts[attempt.id]
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    async def place(self, claim: Claim) -> Placed:
+        why = self._capacity.refuse(claim.resources)
+        if why is not None:
+            raise UsageError(f"{claim.id.rpartition('-')[0]} cannot run on this host: {why}")
+        future: asyncio.Future[Placed] = self.loop.create_future()
+        self._waiting[claim.id] = future
+        self._admit(self._capacity.ask(claim))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self.leave(claim.id)
+            raise
+
+    def leave(self, claim: str) -> None:
+        if claim in self._capacity.placed:
+            self._admit(self._capacity.release(claim))
+        else:
+            self._admit(self._capacity.withdraw(claim))
+        self._waiting.pop(claim, None)
+
+    def reserve(self, claim: str, memory: int) -> bool:
+        return self._capacity.grow(claim, memory)
+
+    def drain(self, source: str, grace: float) -> None:
+        """Let all workers save their work, and place none until the moment has passed that was announced."""
+        self._capacity.pause()
+        self.loop.call_later(grace, lambda: self._admit(self._capacity.resume()))
+        for attempt in list(self._attempts.values()):
+            attempt.preempt(source, grace)
+
+    def _admit(self, placed: list[Placed]) -> None:
+        for one in placed:
+            future = self._waiting.pop(one.claim.id, None)
+            if future is not None and not future.done():
+                future.set_result(one)
+
+    # -- servers -------------------------------------------------------------------------------------------------------
+
+    async def fork(self, job: Job, resources: Resources) -> WorkerProcess:
+        environment = Environment.of(job.code, job.env, resources.cpu)
+        try:
+            return await (await self._server(environment)).fork()
+        except ServerLost:
+            self._servers.pop(environment, None)
+        return await (await self._server(environment)).fork()  # it may have been killed; twice is no accident
+
+    async def _server(self, environment: Environment) -> ForkServer:
+        starting = self._servers.pop(environment, None)
+        if starting is None:
+            self._make_room()
+            starting = self.loop.create_task(ForkServer.start(environment, self._entry))
+            starting.add_done_callback(lambda done: self._started(environment, done))
+        self._servers[environment] = starting  # the latest used is the last
+        return await asyncio.shield(starting)
+
+    def _started(self, environment: Environment, starting: asyncio.Task[ForkServer]) -> None:
+        if starting.cancelled() or starting.exception() is not None:
+            if self._servers.get(environment) is starting:
+                del self._servers[environment]
+        elif (threads := starting.result().threads_left) > 1:
+            _log.warning(
+                "loading %s left %d threads running; a worker that is forked beside them may hang on what they hold. "
+                "Start threads inside of tasks",
+                environment.file,
+                threads - 1,
+            )
+
+    def _make_room(self) -> None:
+        idle = [
+            (environment, task)
+            for environment, task in self._servers.items()
+            if task.done() and not task.cancelled() and task.exception() is None and not task.result().busy
+        ]
+        for environment, task in idle[: max(0, len(self._servers) + 1 - _SERVERS)]:
+            del self._servers[environment]
+            task.result().close()
+
+    # -- the host ------------------------------------------------------------------------------------------------------
+
+    async def _guard_host(self) -> None:
+        """End a worker before the container's own limit does: that would end the driver as well."""
+        while self._attempts:
+            used = cgroups.container_usage() if self._container is not None else 0
+            free = free_memory(machine.available_memory(), self._container, used)
+            using = {name: attempt.memory for name, attempt in self._attempts.items()}
+            victim = self._guard.victim(free, self.host.memory, using)
+            if victim is not None:
+                self._attempts[victim].stop("host memory")
+            await asyncio.sleep(_GUARD_SECONDS)
+        self._guarding = None
+
+    def close(self) -> None:
+        """End everything; called from another thread."""
+        if self._thread.is_alive():
+            ended = asyncio.run_coroutine_threadsafe(self._end(), self.loop)
+            with contextlib.suppress(concurrent.futures.TimeoutError):
+                ended.result(10)
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(5)
+        if not self._thread.is_alive():
+            self.loop.close()
+
+    async def _end(self) -> None:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        servers = [task for task in self._servers.values() if task.done() and not task.cancelled()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        for task in servers:
+            if task.exception() is None:
+                task.result().close()

@@ -1,0 +1,1 @@
+"""How failures are healed: recognised, and answered with a remedy, within bounds."""
