@@ -9,6 +9,30 @@ import time
 import apsw
 import pytest
 
+from regrow.codec import capture
+from regrow.errors import OutOfMemory, Preempted
+from regrow.journal.records import (
+    AttemptFailed,
+    Call,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    CheckpointSaved,
+    DriverOpened,
+    Record,
+    RunCreated,
+    RunEnded,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
+    WorkerStarted,
+    seal,
+)
+from regrow.journal.sqlite import SqliteStore
+from regrow.journal.store import Entry, NewRun
+from regrow.remedies import Grow, Resume
+from regrow.values.resources import Resources
+
 pytestmark = pytest.mark.e2e
 
 
@@ -225,3 +249,146 @@ def test_secrets_never_appear(desk):
     assert ran.code == 1
     assert "refused" in ran.err
     assert "hunter2" not in "".join(one.out + one.err for one in (ran, *views))
+
+
+MIB = 2**20
+GROWN = "train#1/fit#2"
+
+
+class Journal:
+    """A run with workers, written by hand: the same history on every machine, whatever limits that has."""
+
+    def __init__(self, desk):
+        self.store = SqliteStore(desk.folder / ".regrow")
+        self.run = "06h" + "0" * 19 + "work"
+        self.store.create(NewRun(self.run, "agent:train", 1_000.0))
+        self.epoch = self.store.claim(self.run, "ann@host pid 1 (aa)")
+        self.seq, self.previous = 0, b""
+        self.add(RunCreated(self.run, "agent:train", "/src/agent.py", b"", b""))
+        self.add(DriverOpened("ann@host pid 1 (aa)", "0.2.0", "3.11"))
+
+    def add(self, *events, outcome=None):
+        for event in events:
+            self.seq += 1
+            time_ = 1_000.0 + self.seq
+            stored = seal(Record(self.seq, time_, "driver", self.epoch, self.previous, event))
+            self.previous = stored.hash
+            self.store.append([Entry(self.run, self.epoch, stored, (), outcome, time=time_)])
+
+    def begin(self, path, attempt=1, memory=256 * MIB, **more):
+        resources = Resources(memory=memory)
+        self.add(CallStarted(Call(path, "task", 1, b""), attempt))
+        self.add(WorkerStarted(path, attempt, 77, "ann", resources, ("cgroup v1", "RLIMIT_DATA"), **more))
+
+    def finish(self, path, attempt=1, peak=100 * MIB, limit=256 * MIB):
+        self.add(WorkerEnded(path, attempt, "result", peak, 0.5, limit))
+        self.add(CallSucceeded(Call(path, "task", 1, b""), attempt, 1_000.0 + self.seq, b"\x01\xc0"))
+
+    def let_go(self):
+        self.store.release(self.run, self.epoch)
+
+
+def out_of_memory(path, limit):
+    failure = OutOfMemory(path, peak=limit, limit=limit, enforced_by="cgroup v1")
+    return capture(failure.explained(evidence=("the cgroup counted 1 OOM kill",), facts={"attempt": 1}))
+
+
+@pytest.fixture
+def journal(desk):
+    """One fit that grew in place, one that was begun again with more and resumed once, and six plain ones."""
+    journal = Journal(desk)
+    journal.add(CallStarted(Call("train#1", "task", 1, b""), 1))
+    journal.begin("train#1/fit#1", size_from="what earlier runs needed")
+    journal.add(WorkerGrown("train#1/fit#1", 1, 256 * MIB, 512 * MIB, 0.004, "cgroup v1"))
+    journal.finish("train#1/fit#1", peak=412 * MIB, limit=512 * MIB)
+    journal.begin(GROWN)
+    fit = Call(GROWN, "task", 1, b"")
+    failed = out_of_memory(GROWN, 256 * MIB)
+    journal.add(AttemptFailed(fit, 1, 1_009.0, failed, 1_010.0, (), Grow(memory=512 * MIB), "on_oom"))
+    journal.begin(GROWN, 2, 512 * MIB)
+    journal.add(CheckpointSaved(GROWN, 2, 1, b"\x01\xc0"))
+    preempted = capture(Preempted(GROWN, grace=5.0))
+    journal.add(AttemptFailed(fit, 2, 1_012.0, preempted, 1_013.0, (), Resume(), "on_preempted", counts=False))
+    journal.begin(GROWN, 3, 512 * MIB)
+    journal.finish(GROWN, 3, peak=300 * MIB, limit=512 * MIB)
+    for number in range(3, 9):
+        journal.begin(f"train#1/fit#{number}")
+        journal.finish(f"train#1/fit#{number}", peak=(100 + number) * MIB)
+    yield journal
+    journal.store.close()
+
+
+def test_show_gives_each_isolated_call_one_more_line(desk, journal):
+    shown = desk.regrow("show", journal.run).out
+    lines = [line.strip(" │╰─") for line in shown.splitlines()]
+    assert (
+        "peak 412 MiB of 512 MiB, cgroup v1; limit: what earlier runs needed; "
+        "256 → 512 MiB in place, held 4 ms, nothing lost"
+    ) in lines
+    assert "peak 300 MiB of 512 MiB, cgroup v1; 1 checkpoint" in lines
+    assert sum(line.startswith("peak ") for line in lines) == 2
+    assert any("6  task" in line and "peaks up to 108 MiB" in line for line in lines)
+
+
+def test_show_tells_what_each_attempt_failed_of_and_what_was_done_about_it(desk, journal):
+    lines = desk.regrow("show", journal.run).out.splitlines()
+    (first,) = [line for line in lines if "attempt 1" in line]
+    (second,) = [line for line in lines if "attempt 2" in line]
+    assert "OutOfMemory" in first
+    assert first.endswith("→ grown to 512 MiB and begun again (on_oom)")
+    assert second.endswith("→ resumed after preemption from checkpoint 1 (on_preempted, takes nothing off its retries)")
+
+
+def test_show_in_full_tells_every_worker_and_all_evidence(desk, journal):
+    shown = desk.regrow("show", journal.run, "--full").out
+    assert "certain: the cgroup counted 1 OOM kill" in shown
+    assert "cgroup v1 + RLIMIT_DATA" in shown
+    assert "ended with result" in shown
+    assert sum("process 77 on ann" in line for line in shown.splitlines()) == 10
+
+
+def test_show_as_json_has_workers_and_remedies_as_data(desk, journal):
+    (root,) = desk.regrow("show", journal.run, "--json").json["calls"]
+    grown_in_place, begun_again = root["children"][:2]
+    (attempt,) = grown_in_place["attempts"]
+    assert attempt["worker"]["peak"] == 412 * MIB
+    assert attempt["worker"]["resources"]["memory"] == 256 * MIB
+    assert [(one["before"], one["after"]) for one in attempt["worker"]["grown"]] == [(256 * MIB, 512 * MIB)]
+    assert begun_again["checkpoints"] == 1
+    first, second, _ = begun_again["attempts"]
+    assert (first["remedy"], first["chosen_by"]) == ({"type": "grow", "memory": 512 * MIB}, "on_oom")
+    assert (second["remedy"], second["counts"]) == ({"type": "resume"}, False)
+
+
+def test_why_tells_how_a_death_is_known_and_what_to_write_against_it(desk, journal):
+    error = out_of_memory("train#1/fit#9", 256 * MIB)
+    journal.begin("train#1/fit#9")
+    journal.add(CallFailed(Call("train#1/fit#9", "task", 1, b""), 1, 1_040.0, error))
+    journal.add(CallFailed(Call("train#1", "task", 1, b""), 1, 1_003.0, error, ("train#1/fit#9",)))
+    journal.add(RunEnded("failed", error, ("train#1",)), outcome="failed")
+    shown, known = desk.regrow("why", journal.run).out, desk.regrow("why", journal.run, "--json").json["known"]
+    assert "how that is known (certain)" in shown
+    assert "the cgroup counted 1 OOM kill" in shown
+    assert "give it more: memory='512Mi' or on_oom=regrow.grow(2, max='2Gi'), on fit" in shown
+    assert f"{GROWN}: attempt 1 ended in OutOfMemory: grown to 512 MiB and begun again (on_oom)" in shown
+    assert (known["type"], known["confidence"], known["facts"]) == ("OutOfMemory", "certain", {"attempt": 1})
+
+
+def test_why_tells_what_the_workers_of_an_interrupted_run_were_doing(desk, journal):
+    journal.begin("train#1/fit#9", kills=0, boot="another boot")
+    now = 1_000.0 + journal.seq
+    journal.add(WorkerSampled("train#1/fit#9", 1, ((now + 0.6, 240 * MIB),)))
+    journal.let_go()
+    seen = desk.regrow("why", journal.run, "--json").json["last_seen"]
+    assert seen[0] == "train#1/fit#9 had used 240 of 256 MiB 400 ms before its driver was last heard of"
+    assert "what its workers were doing" in desk.regrow("why", journal.run).out
+
+
+def test_doctor_says_of_each_layer_of_limits_whether_it_is_in_force(desk):
+    ran = desk.regrow("doctor", "--json")
+    layers = {one["name"]: one for one in ran.json["limits"]}
+    assert {"cgroup memory", "growth in place", "RLIMIT_DATA", "memory watchdog", "wall clock"} <= set(layers)
+    assert layers["wall clock"]["in_force"]
+    assert all(one["meaning"] for one in layers.values())
+    shown = desk.regrow("doctor").out
+    assert all(name in shown for name in layers)

@@ -15,9 +15,12 @@ from regrow.cli.progress import Group, Progress, Working
 from regrow.cli.session import printable
 from regrow.cli.terminal import TIMES, console, mark, plain
 from regrow.engine.driver import Replayed
+from regrow.insight.established import failure_name
+from regrow.insight.healed import growth_words, remedy_words, two_sizes
 from regrow.insight.runs import short
-from regrow.journal.records import AttemptFailed, CallFailed, CallStarted, CallSucceeded, Diverged, Record
+from regrow.journal.records import AttemptFailed, CallFailed, CallStarted, CallSucceeded, Diverged, Record, WorkerGrown
 from regrow.values.durations import readable
+from regrow.values.sizes import readable_size
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -27,6 +30,8 @@ _PER_SECOND: Final = 8
 _KEPT_FREE: Final = 3
 """Lines of the terminal that the tree leaves alone."""
 _FEWEST_LINES: Final = 4
+_NEAR_ITS_LIMIT: Final = 0.9
+"""The share of its memory limit from which on what a worker uses stands out."""
 
 
 class LiveTree:
@@ -145,11 +150,24 @@ def _under_way(call: Working, now: float) -> Text:
         text.append(f"  wakes in {readable(call.due - now)}", style="dim")
     if call.chunks:
         text.append(f"  {call.chunks} chunks", style="dim")
+    if call.memory is not None:
+        text.append("  ").append_text(_used(call.memory, call.limit))
+    if call.checkpoint:
+        text.append(f"  checkpoint {call.checkpoint}", style="dim")
+    if call.healed:
+        text.append_text(plain(f"  {call.healed}", "green"))
     if call.error is not None:
         text.append_text(plain(f"  {call.error.summary()}", "dim red"))
-    elif call.inputs:
+    elif call.inputs and not call.healed:
         text.append_text(plain(f"  {call.inputs}", "dim"))
     return text
+
+
+def _used(memory: int, limit: int | None) -> Text:
+    if limit is None:
+        return Text(readable_size(memory), style="dim")
+    style = "yellow" if memory >= _NEAR_ITS_LIMIT * limit else "dim"
+    return Text(two_sizes(memory, "of", limit), style=style)
 
 
 def totals_line(progress: Progress, elapsed: float) -> Text:
@@ -203,12 +221,19 @@ class PlainLines:
             case CallSucceeded() if event.call.kind == "task" or self._verbose:
                 return f"{event.call.path}: done in {readable(max(0.0, news.time - event.started))}"
             case AttemptFailed():
-                wait = max(0.0, event.retry_at - news.time)
                 failed = f"attempt {event.attempt} failed: {event.error.summary()}"
-                return f"{event.call.path}: {failed}; again in {readable(wait)}"
+                return f"{event.call.path}: {failed}; {_next(news, event)}"
+            case WorkerGrown():
+                return f"{event.path}: attempt {event.attempt} reached its limit: {growth_words(event)}"
             case CallFailed():
                 return f"{event.call.path}: failed: {event.error.summary()}"
             case Diverged():
                 return f"{event.path}: code and journal have parted: {event.reason}"
             case _:
                 return None
+
+
+def _next(news: Record, event: AttemptFailed) -> str:
+    seconds = event.retry_at - news.time
+    wait = f"again in {readable(seconds)}" if seconds > 0 else "again at once"
+    return wait if event.remedy is None else f"{remedy_words(event.remedy, failure_name(event.error))}, {wait}"

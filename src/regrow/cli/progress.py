@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from regrow.codec import ErrorRecord
 from regrow.engine.driver import Replayed
 from regrow.engine.state import enclosing
+from regrow.insight.established import failure_name
+from regrow.insight.healed import growth_words, remedy_words
 from regrow.insight.preview import preview_inputs
 from regrow.journal.records import (
     AttemptFailed,
@@ -17,10 +19,17 @@ from regrow.journal.records import (
     CallFailed,
     CallStarted,
     CallSucceeded,
+    CheckpointSaved,
     ChunkYielded,
     Diverged,
     Record,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
+    WorkerStarted,
 )
+
+_OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded | CheckpointSaved
 
 
 class Working:
@@ -30,12 +39,16 @@ class Working:
         "announced",
         "attempt",
         "began",
+        "checkpoint",
         "chunks",
         "due",
         "error",
         "groups",
+        "healed",
         "inputs",
         "kind",
+        "limit",
+        "memory",
         "name",
         "path",
         "retry_at",
@@ -54,6 +67,13 @@ class Working:
         self.retry_at: float | None = None
         self.error: ErrorRecord | None = None
         self.announced = False
+        self.memory: int | None = None
+        """What its worker was last seen to use, in bytes."""
+        self.limit: int | None = None
+        """What its worker may use, in bytes."""
+        self.checkpoint = 0
+        self.healed = ""
+        """What was last done about a failure of it, in words."""
         self.groups: dict[str, Group] = {}
 
 
@@ -128,6 +148,8 @@ class Progress:
                     call.began, call.attempt, call.due, call.retry_at = news.time, event.attempt, event.due, None
                 case ChunkYielded():
                     self._begun(event.call).chunks = event.index + 1
+                case WorkerStarted() | WorkerSampled() | WorkerGrown() | WorkerEnded() | CheckpointSaved():
+                    self._of_worker(event)
                 case AttemptFailed():
                     self._failed_attempt(event)
                 case CallSucceeded():
@@ -155,11 +177,28 @@ class Progress:
     def _failed_attempt(self, event: AttemptFailed) -> None:
         call = self._begun(event.call)
         call.attempt, call.error, call.retry_at = event.attempt + 1, event.error, event.retry_at
+        call.healed = "" if event.remedy is None else remedy_words(event.remedy, failure_name(event.error))
         call.groups.clear()
         for path in [path for path in self._working if path.startswith(f"{event.call.path}/")]:
             del self._working[path]
         self._group(event.call.path).retried += 1
         self.totals.retried += 1
+
+    def _of_worker(self, event: _OfWorker) -> None:
+        call = self._working.get(event.path)
+        if call is None:  # it has ended; its worker was seen off after that
+            return
+        match event:
+            case WorkerStarted():
+                call.memory, call.limit = None, event.resources.memory
+            case WorkerSampled():
+                call.memory = event.samples[-1][1] if event.samples else call.memory
+            case WorkerGrown():
+                call.limit, call.healed = event.after, growth_words(event)
+            case WorkerEnded():
+                call.memory = call.limit = None
+            case CheckpointSaved():
+                call.checkpoint = event.number
 
     def _begun(self, call: Call) -> Working:
         working = self._watch(call.path)

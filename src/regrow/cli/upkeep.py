@@ -24,6 +24,7 @@ from regrow.cli.session import Leave, Session, in_session, out, say, shared_opti
 from regrow.cli.terminal import console, mark, plain
 from regrow.engine.invariants import check_run
 from regrow.errors import RegrowError, StoreError
+from regrow.executors.limits.survey import Layer, survey
 from regrow.insight.collect import loose_blobs, old_runs
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import RunEnded, RunRetried, unseal_all
@@ -67,7 +68,8 @@ def doctor(session: Session, *, run: str | None) -> None:
 
     With RUN, only that run. The exit code is 1 if anything is wrong.
     """
-    facts = _host_facts(session.folder)
+    limits = survey()
+    facts = _host_facts(session.folder) | {"limits": _limits(limits)}
     found = _Findings()
     exists = (session.folder / "journal.db").exists()
     if exists:
@@ -78,10 +80,17 @@ def doctor(session: Session, *, run: str | None) -> None:
     notes = _notes(session, found, exists=exists)
     if session.json:
         session.document(
-            host=facts, runs=found.runs, records=found.records, blobs=found.blobs, problems=found.problems, notes=notes
+            host=facts,
+            limits=limits,
+            runs=found.runs,
+            records=found.records,
+            blobs=found.blobs,
+            problems=found.problems,
+            notes=notes,
         )
     else:
-        _report(facts, found, notes)
+        _report_host(facts, limits)
+        _report(found, notes)
     if found.problems:
         raise Leave
 
@@ -167,8 +176,12 @@ def _host_facts(place: Path) -> dict[str, str]:
     nearest = next(one for one in (place.absolute(), *place.absolute().parents) if one.exists())
     facts["free space"] = _bytes(shutil.disk_usage(nearest).free)
     facts["leases"] = f"{LEASE_SECONDS:g} s, and at once when their process is gone"
-    facts["limits"] = "none: tasks run in the driver's own process; timeouts hold for async functions"
     return facts
+
+
+def _limits(found: tuple[Layer, ...]) -> str:
+    count = sum(layer.in_force for layer in found)
+    return f"{count} of {len(found)} layers are in force for a task that declares a limit, or isolate=True"
 
 
 def _journal_mode(journal: Path) -> str:
@@ -193,12 +206,21 @@ def _notes(session: Session, found: _Findings, *, exists: bool) -> list[str]:
     return notes
 
 
-def _report(facts: dict[str, str], found: _Findings, notes: list[str]) -> None:
+def _report_host(facts: dict[str, str], limits: tuple[Layer, ...]) -> None:
     target = console()
     width = max(map(len, facts))
     for name, value in facts.items():
         target.print(Text.assemble((f"{name:<{width}}  ", "dim"), plain(value)), soft_wrap=True)
+    width = max(len(layer.name) for layer in limits)
+    for layer in limits:
+        sign = mark("succeeded", encoding=target.encoding) if layer.in_force else Text("-", style="yellow")
+        line = Text.assemble("  ", sign, " ", (f"{layer.name:<{width}}  ", "dim"), plain(layer.meaning))
+        target.print(line, soft_wrap=True)
     target.print()
+
+
+def _report(found: _Findings, notes: list[str]) -> None:
+    target = console()
     if found.problems:
         for problem in found.problems:
             target.print(

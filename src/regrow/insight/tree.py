@@ -9,7 +9,9 @@ import msgspec
 
 from regrow.codec import ErrorRecord
 from regrow.engine.state import RunState, enclosing, fold
+from regrow.insight.drives import Drive, drives_of
 from regrow.insight.preview import preview_inputs
+from regrow.insight.workers import Worker, WorkerNotes
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
@@ -17,14 +19,17 @@ from regrow.journal.records import (
     CallKind,
     CallStarted,
     CallSucceeded,
+    CheckpointSaved,
     ChunkYielded,
     Diverged,
-    DriverClosed,
-    DriverOpened,
     OutcomeDecided,
     Record,
-    RunEnded,
+    RecordedRemedy,
     RunRetried,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
+    WorkerStarted,
 )
 
 CallStatus = Literal["succeeded", "failed", "cancelled", "waiting", "begun", "unknown"]
@@ -44,6 +49,11 @@ class Attempt(msgspec.Struct, frozen=True):
         ended: likewise.
         error: its own, if it failed.
         retry_at: when the next one was to follow.
+        remedy: what was to be different in the next one; None for nothing.
+        chosen_by: which rung of the ladder chose that there is a next one; empty if there is none.
+        counts: whether its failure took one off the call's retries.
+        worker: the process in which it ran, if it had one of its own.
+        checkpoint: the number of the last checkpoint that the call had saved when it ended; 0 for none.
     """
 
     number: int
@@ -52,6 +62,11 @@ class Attempt(msgspec.Struct, frozen=True):
     ended: float | None = None
     error: ErrorRecord | None = None
     retry_at: float | None = None
+    remedy: RecordedRemedy | None = None
+    chosen_by: str = ""
+    counts: bool = True
+    worker: Worker | None = None
+    checkpoint: int = 0
 
     @property
     def seconds(self) -> float | None:
@@ -74,6 +89,7 @@ class CallNode(msgspec.Struct, frozen=True):
         chunks: how many values a stream has handed out.
         due: when a sleep ends.
         taken_back: how many of its failures were taken back when an outer call was tried again.
+        checkpoints: the number of the last checkpoint that it has saved.
     """
 
     path: str
@@ -87,6 +103,7 @@ class CallNode(msgspec.Struct, frozen=True):
     chunks: int = 0
     due: float | None = None
     taken_back: int = 0
+    checkpoints: int = 0
 
     @property
     def started(self) -> float | None:
@@ -109,31 +126,16 @@ class CallNode(msgspec.Struct, frozen=True):
         last = self.attempts[-1] if self.attempts else None
         return last.error if last is not None and self.status in ("failed", "waiting") else None
 
+    @property
+    def worker(self) -> Worker | None:
+        """The process in which its last attempt ran, if it had one of its own."""
+        return self.attempts[-1].worker if self.attempts else None
+
     def walk(self) -> Iterator[CallNode]:
         """Give it, and every call inside it."""
         yield self
         for child in self.children:
             yield from child.walk()
-
-
-class Drive(msgspec.Struct, frozen=True):
-    """The time for which one driver had the run.
-
-    Attributes:
-        holder: who.
-        opened: when it took the run up.
-        last: when it wrote its last record.
-        closed: why it let go of the unfinished run, if it did so in good order.
-        replayed: how many calls it answered from the journal; None if it died before it could say.
-        seconds_saved: how long these had taken when they ran.
-    """
-
-    holder: str
-    opened: float
-    last: float
-    closed: str | None = None
-    replayed: int | None = None
-    seconds_saved: float = 0.0
 
 
 class RunTree(msgspec.Struct, frozen=True):
@@ -167,6 +169,10 @@ class RunTree(msgspec.Struct, frozen=True):
             yield from call.walk()
 
 
+_AboutCall = OutcomeDecided | CheckpointSaved | WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
+"""What is recorded of a call beside its attempts."""
+
+
 class _Draft:
     """A call while the records are being read."""
 
@@ -183,9 +189,14 @@ class _Draft:
         self.first_seen = 0.0
         self.children: list[_Draft] = []
         self.outcome: CallStatus = "begun"
+        self.checkpoints = 0
+        self.workers: dict[int, WorkerNotes] = {}
+        """By the place that their attempt has, or will have, among `attempts`."""
+        self.latest: dict[int, WorkerNotes] = {}
+        """By the number of their attempt; one that a crash cut and that began again has had several."""
 
     def close(self, attempt: Attempt) -> None:
-        self.attempts.append(attempt)
+        self.attempts.append(msgspec.structs.replace(attempt, checkpoint=self.checkpoints))
         self.begun = None
 
 
@@ -202,7 +213,7 @@ def tree_of(records: Sequence[Record]) -> RunTree:
         task=created.task if created else "",
         source=created.source if created else "",
         calls=tuple(_node(draft, state) for draft in sorted(roots, key=_beginning)),
-        drives=_drives(records),
+        drives=drives_of(records),
         divergences=tuple(state.divergences),
         retries=sum(isinstance(record.event, RunRetried) for record in records),
         created=records[0].time if records else 0.0,
@@ -212,9 +223,9 @@ def tree_of(records: Sequence[Record]) -> RunTree:
 
 def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> None:
     event = record.event
-    if isinstance(event, OutcomeDecided):
-        if (decided := drafts.get(event.path)) is not None:
-            decided.once = False  # nothing is unknown about it any more
+    if isinstance(event, _AboutCall):
+        if (known := drafts.get(event.path)) is not None:
+            _note(record.time, event, known)
         return
     if not isinstance(event, CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled):
         return
@@ -225,11 +236,12 @@ def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> Non
             if draft.begun is not None and draft.begun_attempt == event.attempt:
                 draft.close(Attempt(event.attempt, "unfinished", draft.begun))  # a crash cut it, and it began again
             draft.begun, draft.begun_attempt, draft.due, draft.once = record.time, event.attempt, event.due, event.once
+            draft.latest.pop(event.attempt, None)  # it is given another worker
             draft.outcome = "unknown" if event.once else "begun"
         case ChunkYielded():
             draft.chunks = event.index + 1
         case AttemptFailed():
-            draft.close(Attempt(event.attempt, "failed", event.started, record.time, event.error, event.retry_at))
+            draft.close(_failed(event, record.time))
             draft.outcome = "waiting"
         case CallSucceeded():
             draft.close(Attempt(event.attempt, "succeeded", event.started, record.time))
@@ -241,6 +253,33 @@ def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> Non
         case CallCancelled():
             draft.close(Attempt(event.attempt, "cancelled", event.started, record.time))
             draft.outcome = "cancelled"
+
+
+def _failed(event: AttemptFailed, time: float) -> Attempt:
+    return Attempt(
+        event.attempt,
+        "failed",
+        event.started,
+        time,
+        event.error,
+        event.retry_at,
+        event.remedy,
+        event.chosen_by,
+        event.counts,
+    )
+
+
+def _note(time: float, event: _AboutCall, draft: _Draft) -> None:
+    match event:
+        case OutcomeDecided():
+            draft.once = False  # nothing is unknown about it any more
+        case CheckpointSaved():
+            draft.checkpoints = event.number
+        case WorkerStarted() | WorkerSampled() | WorkerGrown() | WorkerEnded():
+            notes = draft.latest.get(event.attempt)
+            if notes is None:
+                notes = draft.workers[len(draft.attempts)] = draft.latest[event.attempt] = WorkerNotes()
+            notes.note(event, time)
 
 
 def _draft(path: str, drafts: dict[str, _Draft], roots: list[_Draft], seen: float) -> _Draft:
@@ -268,9 +307,12 @@ def _node(draft: _Draft, state: RunState) -> CallNode:
     if known is not None and known.outcome is None and status in ("failed", "cancelled"):
         taken_back, status = sum(one.outcome == "failed" for one in attempts), "waiting"
     if draft.begun is not None:
-        attempts.append(Attempt(draft.begun_attempt, "unfinished", draft.begun))
+        attempts.append(Attempt(draft.begun_attempt, "unfinished", draft.begun, checkpoint=draft.checkpoints))
         if draft.outcome == "unknown" and not draft.once:
             status = "begun"
+    for place, notes in draft.workers.items():
+        if place < len(attempts):
+            attempts[place] = msgspec.structs.replace(attempts[place], worker=notes.worker())
     outer = enclosing(draft.path)
     return CallNode(
         path=draft.path,
@@ -284,19 +326,5 @@ def _node(draft: _Draft, state: RunState) -> CallNode:
         chunks=draft.chunks,
         due=draft.due,
         taken_back=taken_back,
+        checkpoints=draft.checkpoints,
     )
-
-
-def _drives(records: Sequence[Record]) -> tuple[Drive, ...]:
-    drives: list[Drive] = []
-    for record in records:
-        if isinstance(record.event, DriverOpened):
-            drives.append(Drive(record.event.holder, record.time, record.time))
-        elif drives:
-            event = record.event
-            closed = event.reason if isinstance(event, DriverClosed) else None
-            drive = msgspec.structs.replace(drives[-1], last=record.time, closed=closed)
-            if isinstance(event, DriverClosed | RunEnded):
-                drive = msgspec.structs.replace(drive, replayed=event.replayed, seconds_saved=event.seconds_saved)
-            drives[-1] = drive
-    return tuple(drives)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
 from regrow.codec import ErrorRecord, Frame
-from regrow.insight.runs import short
+from regrow.insight.drives import Drive
+from regrow.insight.established import Established, established
+from regrow.insight.healed import history, is_healed
+from regrow.insight.last_seen import Here, last_seen
 from regrow.insight.tree import CallNode, RunTree, tree_of
+from regrow.insight.ways import Ending, WayOn, ways_on
 from regrow.journal.records import Diverged, Record, RunEnded, RunRetried
 from regrow.journal.store import RunRow
 from regrow.values.durations import readable
@@ -17,18 +21,6 @@ from regrow.values.durations import readable
 _UNKNOWN = ("regrow:OutcomeUnknown", "regrow.errors:OutcomeUnknown")
 _DIVERGENCE = ("regrow:Divergence", "regrow.errors:Divergence")
 """By either name, since the public one is put on at the end of `import regrow`."""
-
-
-class WayOn(msgspec.Struct, frozen=True):
-    """Something that can be done now.
-
-    Attributes:
-        what: what it does, in a few words.
-        command: what to type; empty where there is nothing to type.
-    """
-
-    what: str
-    command: str = ""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -41,10 +33,12 @@ class Explanation(msgspec.Struct, frozen=True):
         headline: the whole story in one sentence.
         error: what ended it, if something did.
         frame: the place in the user's own code that this came from.
+        known: what regrow has established of it: how sure it is, on what evidence, and which ways out fit.
         culprits: the calls from which the failure came, the innermost last, with all their attempts.
         unfinished: calls that had begun and not finished, while nobody drives the run.
         overcome: calls that succeeded after attempts that had failed.
         tried: what was done about failures, one sentence each.
+        last_seen: what the workers of an interrupted run were doing, and what their machine did since.
         divergences: where code and journal parted.
         finished: how many calls have an outcome; none of them will be executed again.
         ways: what can be done now, the most likely first.
@@ -56,10 +50,12 @@ class Explanation(msgspec.Struct, frozen=True):
     headline: str
     error: ErrorRecord | None
     frame: Frame | None
+    known: Established | None
     culprits: tuple[CallNode, ...]
     unfinished: tuple[CallNode, ...]
     overcome: tuple[CallNode, ...]
     tried: tuple[str, ...]
+    last_seen: tuple[str, ...]
     divergences: tuple[Diverged, ...]
     finished: int
     ways: tuple[WayOn, ...]
@@ -69,7 +65,14 @@ RESOLVED = "resolved"
 """How the reason begins for which somebody let go of a run that only took it up to say what became of a call."""
 
 
-def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loading: str = "") -> Explanation:
+def explain(
+    row: RunRow,
+    records: Sequence[Record],
+    *,
+    options: str = "",
+    loading: str = "",
+    here: Here | None = None,
+) -> Explanation:
     """Explain a run.
 
     Args:
@@ -77,6 +80,7 @@ def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loadin
         records: its journal.
         options: what every command must be given, such as `` --store DIR``.
         loading: what a command that loads the code must be given as well, such as `` --file agent.py``.
+        here: where this is asked, as it is now; None if nothing is known of it.
     """
     tree = tree_of(records)
     end = _last_end(records)
@@ -88,6 +92,7 @@ def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loadin
     overcome = tuple(
         call for call in calls if call.status == "succeeded" and any(one.outcome == "failed" for one in call.attempts)
     )
+    frame, known = own_frame(error) if error is not None else None, established(error)
     finished = sum(call.status in ("succeeded", "failed", "cancelled") for call in calls)
     return Explanation(
         run=row.id,
@@ -95,14 +100,16 @@ def explain(row: RunRow, records: Sequence[Record], *, options: str = "", loadin
         status=row.status,
         headline=_headline(row, tree, end, error, decided=not any(call.status == "unknown" for call in unfinished)),
         error=error,
-        frame=own_frame(error) if error is not None else None,
+        frame=frame,
+        known=known,
         culprits=culprits,
         unfinished=unfinished,
         overcome=overcome,
         tried=tuple(_tried(tree, culprits, overcome)),
+        last_seen=_last_seen(row, tree, here),
         divergences=tree.divergences,
         finished=finished,
-        ways=tuple(_ways(row, error, unfinished, options, loading)),
+        ways=ways_on(row, Ending(_kind(error), frame, known), unfinished, options=options, loading=loading),
     )
 
 
@@ -120,6 +127,12 @@ def own_frame(error: ErrorRecord) -> Frame | None:
 def is_unknown(error: ErrorRecord | None) -> bool:
     """Tell whether an error says that the outcome of a once-only call is unknown."""
     return error is not None and error.type in _UNKNOWN
+
+
+def _kind(error: ErrorRecord | None) -> Literal["unknown", "divergence", "other"]:
+    if is_unknown(error):
+        return "unknown"
+    return "divergence" if error is not None and error.type in _DIVERGENCE else "other"
 
 
 def _last_end(records: Sequence[Record]) -> RunEnded | None:
@@ -174,9 +187,21 @@ def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorReco
             return f"{name} was interrupted: {_interruption(tree)}"
 
 
-def _interruption(tree: RunTree) -> str:
+def _last_drive(tree: RunTree) -> Drive | None:
+    """Give the last drive in which the code was run."""
     drives = [drive for drive in tree.drives if not (drive.closed or "").startswith(RESOLVED)]
-    last = drives[-1] if drives else None
+    return drives[-1] if drives else None
+
+
+def _last_seen(row: RunRow, tree: RunTree, here: Here | None) -> tuple[str, ...]:
+    drive = _last_drive(tree)
+    if row.status != "interrupted" or drive is None or drive.closed is not None:
+        return ()
+    return last_seen(tree, drive, here)
+
+
+def _interruption(tree: RunTree) -> str:
+    last = _last_drive(tree)
     if last is None:
         return "its driver was gone before anything was recorded"
     if last.closed is not None:
@@ -188,7 +213,7 @@ def _interruption(tree: RunTree) -> str:
 
 
 def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallNode]) -> list[str]:
-    said = []
+    said: list[str] = []
     for call in culprits:
         failed = [one for one in call.attempts if one.outcome == "failed"]
         if len(failed) > 1:
@@ -202,6 +227,7 @@ def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallN
     said.extend(
         f"{call.path} succeeded at attempt {call.attempts[-1].number}, after {_times(call)}" for call in overcome
     )
+    said.extend(sentence for call in tree.walk() if is_healed(call) for sentence in history(call))
     if tree.retries:
         said.append(f"the run as a whole was retried {_count(tree.retries)}")
     if len(tree.drives) > 1 + tree.retries:
@@ -216,55 +242,3 @@ def _times(call: CallNode) -> str:
 
 def _count(number: int) -> str:
     return "once" if number == 1 else f"{number} times"
-
-
-def _ways(
-    row: RunRow, error: ErrorRecord | None, unfinished: Sequence[CallNode], options: str, loading: str
-) -> list[WayOn]:
-    run = short(row.id)
-    resume = f"regrow resume {run}{loading}{options}"
-    retry = f"regrow retry {run}{loading}{options}"
-    match row.status:
-        case "running":
-            return [
-                WayOn("watch what it logs", f"regrow logs {run} -f{options}"),
-                WayOn("stop it, with its finally blocks", f"regrow cancel {run}{options}"),
-            ]
-        case "succeeded":
-            return []
-        case "interrupted" if any(one.status == "unknown" for one in unfinished):
-            return _resolving(row, unfinished, options, loading)
-        case "interrupted":
-            ways = [WayOn("go on where it stopped; nothing that is recorded is done again", resume)]
-            if row.key is not None:
-                ways.append(WayOn(f"or start your program again: the key {row.key!r} finds this run"))
-            return [*ways, WayOn("give it up", f"regrow cancel {run}{options}")]
-        case "cancelled":
-            return [WayOn("take it up again where it was cancelled", retry)]
-        case _ if is_unknown(error):
-            undecided = any(one.status == "unknown" for one in unfinished)
-            return _resolving(row, unfinished, options, loading) if undecided else [WayOn("go on from that", retry)]
-        case _ if error is not None and error.type in _DIVERGENCE:
-            return [
-                WayOn("put the code back as it was, then", f"{retry} --strict"),
-                WayOn("or accept the change: go on afresh from where they part", retry),
-            ]
-        case _:
-            frame = own_frame(error) if error is not None else None
-            place = f"fix {frame.file}:{frame.line}, then try again" if frame is not None else "try again"
-            return [WayOn(f"{place} only what failed", retry)]
-
-
-def _resolving(row: RunRow, unfinished: Sequence[CallNode], options: str, loading: str) -> list[WayOn]:
-    run = short(row.id)
-    path = shlex.quote(next(one.path for one in unfinished if one.status == "unknown"))
-    return [
-        WayOn(
-            "it happened, and this was its result",
-            f"regrow resolve {run} {path} --happened JSON --retry{loading}{options}",
-        ),
-        WayOn(
-            "it certainly did not happen",
-            f"regrow resolve {run} {path} --did-not-happen --retry{loading}{options}",
-        ),
-    ]

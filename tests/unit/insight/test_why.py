@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from regrow.codec import capture
-from regrow.errors import Divergence, OutcomeUnknown
+from regrow.errors import Divergence, OutcomeUnknown, OutOfMemory
+from regrow.insight.last_seen import Here
 from regrow.insight.why import explain
-from regrow.journal.records import AttemptFailed, DriverClosed, RunEnded
+from regrow.journal.records import AttemptFailed, CallFailed, DriverClosed, RunEnded, WorkerGrown, WorkerSampled
 from regrow.journal.store import RunRow
+from regrow.remedies import Grow
 
-from .writing import call, done, driver, error, failed, started
+from .writing import MIB, call, done, driver, error, failed, healed, started, worker
 
 pytestmark = pytest.mark.unit
 RUN = "r" * 26
@@ -99,3 +101,43 @@ def test_a_success_tells_what_it_overcame(write):
 def test_being_resumed_is_told(write):
     write.begin()(started("a#1"), driver(), driver())
     assert any("3 drivers" in sentence for sentence in explain(row(), write.records).tried)
+
+
+def test_a_failure_that_regrow_established_is_told_with_its_evidence_and_as_code_to_write(write):
+    oom = OutOfMemory("a#1/train#1", peak=500 * MIB, limit=512 * MIB).explained(
+        confidence="certain", evidence=("the cgroup counted one kill",)
+    )
+    write.begin()(started("a#1"), started("a#1/train#1"), worker("a#1/train#1"))
+    write(healed("a#1/train#1", oom, Grow(memory=512 * MIB)), started("a#1/train#1", 2))
+    write(CallFailed(call("a#1/train#1", "task"), 2, 1_006.0, capture(oom)))
+    write(CallFailed(call("a#1", "task"), 1, 1_003.0, capture(oom), ("a#1/train#1",)))
+    write(RunEnded("failed", capture(oom), ("a#1",)))
+    why = explain(row("failed"), write.records)
+    assert (why.known.type, why.known.confidence) == ("OutOfMemory", "certain")
+    assert why.known.evidence == ("the cgroup counted one kill",)
+    assert "a#1/train#1: attempt 1 ended in OutOfMemory: grown to 512 MiB and begun again (on_oom)" in why.tried
+    assert [way.what for way in why.ways] == [
+        "give it more: memory='1Gi' or on_oom=regrow.grow(2, max='4Gi'), on train",
+        "then try again only what failed",
+    ]
+    assert commands(why) == [f"regrow retry {'r' * 8}"]
+
+
+def test_growth_in_place_is_told_though_no_attempt_failed(write):
+    write.begin()(started("t#1"), worker("t#1"), WorkerGrown("t#1", 1, 256 * MIB, 512 * MIB, 0.004))
+    write(done("t#1", kind="task"), RunEnded("succeeded"))
+    assert explain(row("succeeded"), write.records).tried == (
+        "t#1: attempt 1 reached its limit: 256 → 512 MiB in place, held 4 ms, nothing lost",
+    )
+
+
+def test_an_interrupted_run_tells_what_its_workers_were_doing_last(write):
+    write.begin()(started("t#1"), worker("t#1"), WorkerSampled("t#1", 1, ((1_004.6, 240 * MIB),)))
+    here = Here("ann", "monday", 4)
+    assert [sentence.partition(" ")[0] for sentence in explain(row(), write.records, here=here).last_seen] == [
+        "t#1",
+        "the",
+    ]
+    assert explain(row(held=True), write.records, here=here).last_seen == ()
+    write(DriverClosed("KeyboardInterrupt"))
+    assert explain(row(), write.records, here=here).last_seen == ()

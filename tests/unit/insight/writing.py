@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from regrow.codec import capture, digest_inputs
 from regrow.journal.records import (
+    AttemptFailed,
     Call,
     CallFailed,
     CallStarted,
@@ -11,8 +12,12 @@ from regrow.journal.records import (
     DriverOpened,
     Record,
     RunCreated,
+    WorkerStarted,
     seal,
 )
+from regrow.values.resources import Resources
+
+MIB = 2**20
 
 
 class Writer:
@@ -50,6 +55,18 @@ def driver(name="ann@host pid 1 (aa)"):
 def call(path, kind="step", **inputs):
     data = digest_inputs(inputs, allow_opaque=True)
     return Call(path, kind, 1, data.digest, data.data or b"")
+
+
+def worker(path, attempt=1, memory=256 * MIB, *, kills=3, boot="monday", **more):
+    resources = Resources(memory=memory)
+    by = ("cgroup v1", "RLIMIT_DATA")
+    return WorkerStarted(path, attempt, 77, "ann", resources, by, kills=kills, boot=boot, **more)
+
+
+def healed(path, failure, remedy, attempt=1, *, chosen_by="on_oom", counts=True, at=1_000.0):
+    """An attempt that failed of something, and what was chosen to be done about it."""
+    error = capture(failure)
+    return AttemptFailed(call(path, "task"), attempt, at, error, 2_000.0, (), remedy, chosen_by, counts)
 
 
 def error(text="boom", cause=None):
