@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING
 from regrow.authoring.home import workers
 
 if TYPE_CHECKING:
-    from regrow.executors.notices import Notice, NoticeBoard
+    from regrow.executors.notices import Notice, NoticeBoard, Watcher
 
 _LEAST_GRACE = 1.0
 """Seconds. AWS announces no time for a hibernation; a task gets this much all the same."""
 
 
-def heed_notices(*providers: str) -> NoticeBoard:
+def heed_notices(*providers: str | Watcher) -> NoticeBoard:
     """Watch for the notice of a spot interruption, from now on, in a thread of its own.
 
     When one comes, every worker is told and has the announced time to save its work (`regrow.Preempted`), and none is
     placed before that has passed. A run that the machine takes along is resumed elsewhere.
 
     Args:
-        providers: ``"aws"``, ``"gcp"`` or ``"azure"``; several where it is not known which one it will be.
+        providers: ``"aws"``, ``"gcp"`` or ``"azure"``, several where it is not known which one it will be; or anything
+            of your own with a ``source`` and a ``look()``.
 
     Returns:
         The board, whose ``stop()`` ends it.
@@ -31,7 +32,8 @@ def heed_notices(*providers: str) -> NoticeBoard:
     """
     from regrow.executors.notices import NoticeBoard, watcher  # noqa: PLC0415 - it loads urllib, for few users
 
-    board = NoticeBoard([watcher(name) for name in providers], _drain)
+    watchers = [watcher(one) if isinstance(one, str) else one for one in providers]
+    board = NoticeBoard(watchers, _drain)
     board.start()
     return board
 

@@ -207,7 +207,7 @@ def _attempt(
             error = TimedOut(call.path, *scope.allowed).with_traceback(problem.__traceback__)
     else:
         driver.tally.executed += 1
-        outdated = driver.checkpoint_of(call.path)
+        outdated = driver.checkpoint_of(call.path) if call.kind == "task" else None
         ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
         if ticket is not None:
             yield ticket

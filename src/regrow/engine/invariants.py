@@ -16,6 +16,7 @@ from regrow.journal.records import (
     CallFailed,
     CallStarted,
     CallSucceeded,
+    CheckpointSaved,
     ChunkYielded,
     DriverClosed,
     DriverOpened,
@@ -24,6 +25,10 @@ from regrow.journal.records import (
     RunCreated,
     RunEnded,
     RunRetried,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
+    WorkerStarted,
 )
 
 _OfAttempt = CallStarted | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
@@ -50,9 +55,9 @@ def check_run(records: Sequence[Record]) -> list[Violation]:
     found: list[Violation] = []
     if not records:
         return found
-    envelopes, ends, calls = _Envelopes(), _Ends(), _Calls()
+    envelopes, ends, calls, workers = _Envelopes(), _Ends(), _Calls(), _Workers()
     for record in records:
-        for rule, text in (*envelopes.see(record), *ends.see(record), *calls.see(record)):
+        for rule, text in (*envelopes.see(record), *ends.see(record), *calls.see(record), *workers.see(record)):
             found.append(Violation(record.seq, rule, text))
     return found
 
@@ -148,6 +153,40 @@ class _Calls:
                 "no retry comes before its failure",
                 f"{path} was to be tried again before attempt {event.attempt} began",
             )
+
+
+class _Workers:
+    """Each runs an attempt that has begun, within limits that only ever grow; checkpoints are counted."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+        self._limits: dict[str, int | None] = {}
+        self._checkpoints: dict[str, int] = {}
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        match event:
+            case CallStarted():
+                self._begun[event.call.path] = event.attempt
+            case WorkerStarted() | WorkerSampled() | WorkerGrown() | WorkerEnded():
+                if event.attempt > self._begun.get(event.path, 0):
+                    yield "a worker runs an attempt that has begun", f"{_name(event)} of {event.path} comes before it"
+                if isinstance(event, WorkerStarted):
+                    self._limits[event.path] = event.resources.memory
+                elif isinstance(event, WorkerGrown):
+                    if event.before != self._limits.get(event.path) or event.after <= event.before:
+                        yield (
+                            "a limit grows from what it was",
+                            f"{event.path} grows from {event.before} to {event.after} bytes, "
+                            f"and had {self._limits.get(event.path)}",
+                        )
+                    self._limits[event.path] = event.after
+            case CheckpointSaved():
+                if event.number != self._checkpoints.get(event.path, 0) + 1:
+                    yield "checkpoints are counted", f"checkpoint {event.number} of {event.path} is out of order"
+                self._checkpoints[event.path] = event.number
+            case _:
+                return
 
 
 def _name(event: object) -> str:

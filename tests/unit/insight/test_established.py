@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regrow.codec import capture
-from regrow.errors import Crashed, OutOfMemory, TimedOut
+from regrow.errors import OutcomeUnknown, OutOfMemory, TimedOut
 from regrow.insight.established import established, failure_in, failure_name
 from regrow.remedies import GiveUp, Grow
 
@@ -49,7 +49,7 @@ def test_what_the_code_made_of_a_failure_leads_back_to_it():
 
 
 def test_a_failure_whose_class_knows_no_way_out_of_its_own_lists_none():
-    assert established(capture(Crashed("t#1", code=3))).remedies == ()
+    assert established(capture(OutcomeUnknown("t#1", "key"))).remedies == ()
     assert established(capture(TimedOut("t#1", 5.0, "timeout"))).remedies != ()
 
 

@@ -9,16 +9,20 @@ from regrow.engine.invariants import check_run
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
+    CheckpointSaved,
     ChunkYielded,
     Diverged,
     DriverClosed,
     OutcomeDecided,
     RunEnded,
     RunRetried,
+    WorkerEnded,
+    WorkerGrown,
+    WorkerSampled,
     unseal_all,
 )
 
-from .writing import call, done, driver, error, failed, started
+from .writing import call, done, driver, error, failed, started, worker
 
 pytestmark = pytest.mark.unit
 
@@ -60,7 +64,22 @@ BROKEN = {
     "only the outcome of a once-only call is decided": lambda write: write.begin()(
         OutcomeDecided("a#1", happened=True)
     ),
+    "a worker runs an attempt that has begun": lambda write: write.begin()(started("a#1"), worker("a#1", 2)),
+    "a limit grows from what it was": lambda write: write.begin()(
+        started("a#1"), worker("a#1", memory=256), WorkerGrown("a#1", 1, 512, 1024, 0.0)
+    ),
+    "checkpoints are counted": lambda write: write.begin()(
+        started("a#1"), CheckpointSaved("a#1", 1, 1, b""), CheckpointSaved("a#1", 1, 3, b"")
+    ),
 }
+
+
+def test_a_worker_that_grows_and_saves_and_is_begun_again_breaks_nothing(write):
+    write.begin()(started("a#1"), worker("a#1", memory=256), WorkerGrown("a#1", 1, 256, 512, 0.0))
+    write(CheckpointSaved("a#1", 1, 1, b""), WorkerEnded("a#1", 1, "SIGKILL"), attempt_failed("a#1", 1))
+    write(started("a#1", 2), worker("a#1", 2, memory=512), WorkerSampled("a#1", 2, ((1.0, 2),)))
+    write(CheckpointSaved("a#1", 2, 2, b""), WorkerGrown("a#1", 2, 512, 1024, 0.0), WorkerEnded("a#1", 2, "result"))
+    assert check_run(write.records) == []
 
 
 @pytest.mark.parametrize("rule", BROKEN)

@@ -57,7 +57,8 @@ ON = "a#1/train#2"
             Unavailable("no"),
             ["let it wait and try again by itself: retries=3, backoff=regrow.Backoff(base='5s')"],
         ),
-        (Crashed(ON, signal="SIGSEGV"), []),
+        (Crashed(ON, signal="SIGSEGV"), ["let it try again by itself: retries=3, on train"]),
+        (Crashed(ON, code=3), []),
     ],
 )
 def test_a_remedy_is_told_as_the_option_that_takes_it(failure, words):
