@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from regrow.remedies import Extend, GiveUp, Grow, Remedy, Resume, RetryAfter, described
+from regrow.remedies import Extend, GiveUp, Grow, Remedy, Resume, RetryAfter, described, shown_size
 
 Confidence = Literal["certain", "likely", "unknown"]
 """How sure it is what a failure was."""
@@ -137,7 +137,7 @@ class Failure(RegrowError):
         """Tell it in a few lines that a model, or a person, can act on."""
         lines = [f"{type(self).__name__} ({self.layer}, {self.confidence}): {self}"]
         lines += [f"- {sentence}" for sentence in self.evidence]
-        lines += [f"- {name}: {value}" for name, value in self.facts.items() if isinstance(value, str | int | float)]
+        lines += [f"- {name}: {told}" for name, value in self.facts.items() if (told := _told(name, value))]
         lines += [f"- before: {line}" for line in self.history]
         lines.append("Ways out:")
         lines += [f"- {described(remedy)}" for remedy in self.remedies]
@@ -149,7 +149,7 @@ class OutOfMemory(Failure, MemoryError):
 
     Attributes:
         peak: the most that it was seen to use, in bytes; None if that is not known.
-        limit: what it was allowed, in bytes; None if the host as a whole ran out.
+        limit: what it was allowed, in bytes; None if it was the host's, or if it is not known whose it was.
         growth: how fast it grew in the end, in bytes per second; None if that is not known.
         enforced_by: what stopped it, such as ``cgroup v2`` or ``RLIMIT_DATA``.
         ceiling: the largest limit that this host could give, in bytes; None if that is not known.
@@ -165,9 +165,9 @@ class OutOfMemory(Failure, MemoryError):
         enforced_by: str = "",
         ceiling: int | None = None,
     ) -> None:
-        reached = "the host ran out of memory" if limit is None else f"it reached its limit of {_mib(limit)}"
-        seen = "" if peak is None else f" (peak {_mib(peak)})"
-        super().__init__(f"{path} ran out of memory: {reached}{seen}")
+        reached = "" if limit is None else f": it reached its limit of {shown_size(limit)}"
+        seen = "" if peak is None else f" (peak {shown_size(peak)})"
+        super().__init__(f"{path or 'it'} ran out of memory{reached}{seen}")
         self.path = path
         self.peak = peak
         self.limit = limit
@@ -190,13 +190,13 @@ class TimedOut(Failure, TimeoutError):
     """A timeout (one attempt) or a deadline (all attempts together) passed.
 
     Attributes:
-        limit: the time it had, in seconds.
-        scope: which of the two it was.
+        limit: the time that this attempt had, in seconds.
+        scope: which of the two it was. Of a deadline, earlier attempts may have used up a part.
     """
 
     def __init__(self, path: str, limit: float, scope: Literal["timeout", "deadline"]) -> None:
-        what = "one attempt" if scope == "timeout" else "all its attempts"
-        super().__init__(f"{path} did not finish within {limit:g} s for {what}")
+        how = f"within {limit:g} s" if scope == "timeout" else f"by its deadline, {limit:g} s after this attempt began"
+        super().__init__(f"{path} did not finish {how}")
         self.path = path
         self.limit = limit
         self.scope = scope
@@ -261,6 +261,11 @@ class Crashed(Failure):
         self.signal = signal
         self.code = code
 
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """A crash may be a matter of luck; code that has left will leave again."""
+        return (RetryAfter(0.0), GiveUp()) if self.signal is not None else (GiveUp(),)
+
 
 class DiskFull(Failure, OSError):
     """A worker filled its scratch folder up to its limit, or the disk was full.
@@ -272,8 +277,8 @@ class DiskFull(Failure, OSError):
     """
 
     def __init__(self, path: str, *, used: int | None, limit: int | None, enforced_by: str = "") -> None:
-        what = "the disk is full" if limit is None else f"its scratch folder reached its limit of {_mib(limit)}"
-        super().__init__(f"{path} ran out of disk: {what}")
+        what = "the disk is full" if limit is None else f"its scratch folder reached its limit of {shown_size(limit)}"
+        super().__init__(f"{path or 'it'} ran out of disk: {what}")
         self.path = path
         self.used = used
         self.limit = limit
@@ -313,7 +318,7 @@ class OutputLimit(Failure):
     """
 
     def __init__(self, path: str, *, limit: int) -> None:
-        super().__init__(f"{path} printed more than {_mib(limit)}")
+        super().__init__(f"{path} printed more than {shown_size(limit)}")
         self.path = path
         self.limit = limit
 
@@ -497,6 +502,16 @@ class Corrupted(StoreError):
     """What is stored is not what was written."""
 
 
-def _mib(amount: int) -> str:
-    """Show bytes in messages. `regrow.values.sizes` does it better, and lies above this module."""
-    return f"{amount / 2**20:.0f} MiB" if amount >= 2**20 else f"{amount} bytes"
+def _told(name: str, value: object) -> str:
+    """Give a fact as a reader wants it; nothing for one that is no single figure or text."""
+    match name, value:
+        case "peak", int():
+            return shown_size(value)
+        case "ran", int() | float():
+            return f"{value:.2f} s"
+        case _, str() | int():
+            return str(value)
+        case _, float():
+            return f"{value:.6g}"
+        case _:
+            return ""

@@ -62,8 +62,9 @@ def described(remedy: Remedy) -> str:
     """Say in a few words what a remedy does."""
     match remedy:
         case Grow():
+            given = {name: value for name, value in msgspec.structs.asdict(remedy).items() if value is not None}
             parts = [
-                f"{name} to {value}" for name, value in msgspec.structs.asdict(remedy).items() if value is not None
+                f"{name} to {value if name == 'processes' else shown_size(value)}" for name, value in given.items()
             ]
             return f"Grow: raise {', '.join(parts)}" if parts else "Grow"
         case Extend(timeout=timeout):
@@ -76,3 +77,10 @@ def described(remedy: Remedy) -> str:
             return f"Fallback: let {getattr(task, 'name', task)} answer"
         case GiveUp():
             return "GiveUp: hand the failure to the calling code"
+
+
+def shown_size(amount: int) -> str:
+    """Show bytes in messages. `regrow.values.sizes` does it better, and lies above this module."""
+    if amount >= 2**20:
+        return f"{amount / 2**20:.0f} MiB"
+    return f"{amount / 2**10:.0f} KiB" if amount >= 2**10 else f"{amount} bytes"

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
 from regrow.codec.frames import Frame
-from regrow.errors import Layer
+from regrow.errors import Confidence, Layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+NetworkKind = Literal["rate-limited", "unavailable", "connection-lost"]
+
+RECORD: Final = "__regrow_record__"
+"""The attribute by which an exception that was made out of a record remembers it."""
+
+
+class NetworkView(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an exception said of the network when it was captured.
+
+    The answer that it came with is no part of its record: its class belongs to a library, and it may hold anything.
+
+    Attributes:
+        kind: what it was.
+        status: the HTTP status, if there was one.
+        retry_after: the wait that was asked for, in seconds; None if it was not said.
+        because: how it is known, as a part of a sentence about the exception.
+        confidence: how sure it is.
+    """
+
+    kind: NetworkKind
+    status: int | None = None
+    retry_after: float | None = None
+    because: str = ""
+    confidence: Confidence = "certain"
 
 
 class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -33,6 +59,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
         suppress_context: whether a traceback hides the context.
         members: the exceptions in a group.
         layer: where it arose.
+        network: what it said of the network, if it is about that.
     """
 
     type: str
@@ -47,6 +74,7 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     suppress_context: bool = False
     members: tuple[ErrorRecord, ...] = ()
     layer: Layer = "logical"
+    network: NetworkView | None = None
 
     def summary(self) -> str:
         """Give it in one line, such as ``ValueError: message``."""
@@ -83,3 +111,10 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
             first, *rest = earlier.lines()
             yield f"  {word} {first}"
             yield from rest
+
+
+def record_of(error: BaseException) -> ErrorRecord | None:
+    """Give the record that an exception was made out of; None if it was raised here."""
+    state: dict[str, Any] = object.__getattribute__(error, "__dict__")
+    record = state.get(RECORD)
+    return record if type(record) is ErrorRecord else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextvars import ContextVar
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -10,9 +11,10 @@ import msgspec
 
 from regrow.codec.builtin_errors import bare, is_builtin, native_fields, set_native_fields
 from regrow.codec.codes import Code
-from regrow.codec.error_record import ErrorRecord
+from regrow.codec.error_record import RECORD, ErrorRecord, NetworkView, record_of
 from regrow.codec.frames import clean, frames_of
 from regrow.codec.naming import lineage, loaded_class, own_names, type_name
+from regrow.codec.network import network_view
 from regrow.codec.reading import decode
 from regrow.codec.registry import registry
 from regrow.codec.writing import encode
@@ -31,7 +33,6 @@ MAX_RECORDS: Final = 256
 """How many exceptions one record holds in all: causes and contexts branch, so their depth alone bounds little."""
 _LONGEST_TEXT: Final = 16_384
 _LAYERS: Final = frozenset({"infrastructure", "network", "logical", "semantic"})
-_RECORD: Final = "__regrow_record__"
 
 _encode_record: Final = msgspec.msgpack.Encoder().encode
 _decode_record: Final = msgspec.msgpack.Decoder(ErrorRecord).decode
@@ -57,7 +58,7 @@ def capture(exc: BaseException) -> ErrorRecord:
     Does not fail: what cannot be stored of it is kept as its repr. Secrets are blanked out of every text.
 
     Args:
-        exc: the exception. One that `rebuild` made keeps the frames of the original.
+        exc: the exception. One that `rebuild` made keeps the frames of the original, and its view of the network.
     """
     walk = _walk.get()
     if walk is not None:
@@ -70,10 +71,11 @@ def capture(exc: BaseException) -> ErrorRecord:
 
 
 def _record(exc: BaseException, walk: _Walk) -> ErrorRecord:
-    earlier = _state(exc).get(_RECORD)
-    if type(exc) is ForeignError and type(earlier) is ErrorRecord:
+    earlier = record_of(exc)
+    if type(exc) is ForeignError and earlier is not None:
         return earlier  # so that passing through a process without the class loses nothing
-    name, message = type_name(type(exc)), _text(str, exc)
+    # A `__str__` may need what could not be stored.
+    name, message = type_name(type(exc)), _text(str, exc, otherwise=None if earlier is None else earlier.message)
     walk.left -= 1
     if walk.left < 0 or len(walk.inside) >= MAX_CHAIN or any(outer is exc for outer in walk.inside):
         return ErrorRecord(type=name, message=message)
@@ -81,6 +83,8 @@ def _record(exc: BaseException, walk: _Walk) -> ErrorRecord:
     try:
         cause, context = exc.__cause__, exc.__context__
         members = exc.exceptions if isinstance(exc, BaseExceptionGroup) else ()
+        # The clock is for servers that name a moment. Once the exception has travelled, that would be read too late.
+        network = network_view(exc, now=time.time())
         return ErrorRecord(
             type=name,
             message=message,
@@ -88,24 +92,25 @@ def _record(exc: BaseException, walk: _Walk) -> ErrorRecord:
             attributes=_encoded(_attributes(exc)),
             native=_encoded(native_fields(exc)),
             notes=tuple(clean(note) for note in _notes(exc)),
-            frames=earlier.frames if type(earlier) is ErrorRecord else frames_of(exc.__traceback__),
+            frames=frames_of(exc.__traceback__) if earlier is None else earlier.frames,
             cause=None if cause is None else _record(cause, walk),
             # `raise … from …` usually sets both to one object, which would double the record at each level.
             context=None if context is None or context is cause else _record(context, walk),
             suppress_context=exc.__suppress_context__,
             members=tuple(_record(member, walk) for member in members),
-            layer=_layer(exc),
+            layer=_layer(exc, network),
+            network=network,
         )
     finally:
         walk.inside.pop()
 
 
-def _text(show: Callable[[object], str], value: object) -> str:
+def _text(show: Callable[[object], str], value: object, *, otherwise: str | None = None) -> str:
     """Show a value by str or repr, whatever its class makes of that."""
     try:
         text = clean(show(value))
     except Exception:  # noqa: BLE001 - the user's __str__ or __repr__
-        return f"<a {type(value).__qualname__} that cannot be shown>"
+        return f"<a {type(value).__qualname__} that cannot be shown>" if otherwise is None else otherwise
     if len(text) > _LONGEST_TEXT:
         return f"{text[:_LONGEST_TEXT]}… ({len(text) - _LONGEST_TEXT} more characters)"
     return text
@@ -160,12 +165,13 @@ def _notes(exc: BaseException) -> list[str]:
     return [note for note in notes if isinstance(note, str)] if isinstance(notes, (list, tuple)) else []
 
 
-def _layer(exc: BaseException) -> Layer:
+def _layer(exc: BaseException, network: NetworkView | None) -> Layer:
+    seen: Layer = "logical" if network is None else "network"
     try:
-        layer = getattr(exc, "layer", None)
+        layer = getattr(exc, "layer", None)  # what its own class says goes before what it looks like
     except Exception:  # noqa: BLE001 - a property of the user's
-        return "logical"
-    return cast("Layer", layer) if isinstance(layer, str) and layer in _LAYERS else "logical"
+        return seen
+    return cast("Layer", layer) if isinstance(layer, str) and layer in _LAYERS else seen
 
 
 def rebuild(record: ErrorRecord) -> BaseException:
@@ -187,7 +193,7 @@ def rebuild(record: ErrorRecord) -> BaseException:
     state = _state(exc)
     if record.notes:
         state["__notes__"] = list(record.notes)
-    state[_RECORD] = record
+    state[RECORD] = record
     if record.cause is not None:
         exc.__cause__ = rebuild(record.cause)
     exc.__context__ = exc.__cause__ if record.context is None else rebuild(record.context)

@@ -31,6 +31,8 @@ from regrow.values.policies import Bounds
 from regrow.values.resources import Resources
 from regrow.values.sizes import readable_size, size
 
+_HOST_SECONDS = 1.0
+"""How long to let a host breathe that ran out of memory, before a task is placed there again."""
 MOST_BY_POLICY = 100
 """How many attempts of one call `on_failure=` may lead to: a policy that always says the same must end."""
 MOST_ASKED_WAITS = 20
@@ -83,18 +85,28 @@ def _grow(situation: Situation, failure: Failure, ceiling: int) -> TryAgain | No
     policy, given = situation.options.on_oom, situation.resources.memory
     if policy is None or given is None or not isinstance(failure, OutOfMemory) or _is_of_another(failure):
         return None
-    limit = max(given, failure.limit or 0)  # it may have been grown in place since it began
+    if failure.limit is None:
+        return None  # the host ran out, and not the task
+    limit = max(given, failure.limit)  # it may have been grown in place since it began
     more = policy.next(limit, needed=max(limit, failure.peak or 0) + 1, ceiling=ceiling)
     return None if more is None else TryAgain(situation.now, Grow(memory=more), "on_oom", counts=False)
 
 
 def _resume(situation: Situation, failure: Failure) -> TryAgain | None:
-    if not isinstance(failure, Preempted | WorkerLost) or _is_of_another(failure):
+    if not (isinstance(failure, Preempted | WorkerLost) or _is_anothers_fault(situation, failure)):
+        return None
+    if _is_of_another(failure):
         return None
     resumed = sum(isinstance(one, AttemptFailed) and one.chosen_by == "on_preempted" for one in _unforgiven(situation))
     if resumed >= situation.options.on_preempted.times:
         return None
-    return TryAgain(situation.now, Resume(), "on_preempted", counts=False)
+    wait = _HOST_SECONDS if isinstance(failure, OutOfMemory) else 0.0
+    return TryAgain(situation.now + wait, Resume(), "on_preempted", counts=False)
+
+
+def _is_anothers_fault(situation: Situation, failure: Failure) -> bool:
+    """Tell whether the host ran out of memory around a task that kept within its own limit."""
+    return isinstance(failure, OutOfMemory) and failure.limit is None and situation.options.memory is not None
 
 
 def _ask_policy(situation: Situation, error: Exception, failure: Failure) -> Verdict | None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import http
 import sys
 from pathlib import Path
 
+import httpx
+import msgspec
 import pytest
 
-from regrow.codec import capture, decode, encode, rebuild
-from regrow.errors import ForeignError, OutcomeUnknown, TimedOut
+from regrow.codec import ErrorRecord, capture, decode, encode, failures, rebuild
+from regrow.codec.error_record import NetworkView
+from regrow.errors import ForeignError, OutcomeUnknown, RateLimited, TimedOut
 from regrow.values.secret import Secret
 
 pytestmark = pytest.mark.unit
@@ -165,3 +169,86 @@ def test_frames_are_bounded_and_the_users_own_is_shown():
     assert "  caused by ZeroDivisionError: division by zero" in shown
     assert "1 / 0" in shown
     assert capture(rebuild(record)).frames == record.frames
+
+
+def refused(status=429, **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = httpx.Response(status, headers=names, request=httpx.Request("GET", "http://service.test"))
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        answer.raise_for_status()
+    return caught.value
+
+
+def test_what_an_error_says_of_the_network_is_recorded_and_stays_on_every_journey():
+    record = capture(refused(Retry_After="2"))
+    assert record.layer == "network"
+    assert record.network == NetworkView("rate-limited", 429, 2.0, "it carries HTTP status 429")
+    back = again(again(refused(Retry_After="2")))
+    assert not hasattr(back.response, "headers")
+    assert (capture(back).network, capture(back).layer) == (record.network, "network")
+
+
+def test_an_error_that_is_not_about_the_network_says_nothing_of_it():
+    assert capture(ValueError("429")).network is None
+    assert capture(TimedOut("a.b", 3.0, "timeout")).network is None
+    assert b"network" not in encode(ValueError("429"))
+
+
+def test_a_record_of_an_older_regrow_is_read():
+    fields = msgspec.to_builtins(capture(refused()))
+    del fields["network"]
+    assert msgspec.convert(fields, ErrorRecord).network is None
+
+
+def test_a_message_made_of_what_could_not_be_stored_is_not_lost_on_a_second_journey(shapes, monkeypatch):
+    monkeypatch.setattr(shapes.AppError, "__str__", lambda error: f"{error.handle.name} is full", raising=False)
+    error = shapes.AppError(3, detail="d")
+    error.handle = sys.__stdout__
+    assert capture(again(error)).message == capture(error).message == "<stdout> is full"
+
+
+def test_what_a_class_itself_says_of_its_layer_goes_before_what_it_looks_like(shapes):
+    error = shapes.AppError(3, detail="d")
+    error.retry_after = 5
+    record = capture(error)
+    assert (record.layer, record.network.retry_after) == ("semantic", 5.0)
+
+
+def test_a_moment_without_the_servers_own_time_is_read_when_the_error_is_captured(monkeypatch):
+    monkeypatch.setattr(failures.time, "time", lambda: 784123200.0)  # the noon of that day
+    back = again(refused(Retry_After="Sun, 06 Nov 1994 12:00:30 GMT"))
+    monkeypatch.undo()
+    assert capture(back).network.retry_after == 30.0
+
+
+def test_a_group_says_of_the_network_what_all_of_its_members_say():
+    group = ExceptionGroup("many", [refused(Retry_After="2"), refused(Retry_After="7")])
+    assert capture(group).network.retry_after == 7.0
+    assert capture(group).layer == "network"
+    assert capture(ExceptionGroup("many", [refused(), KeyError("k")])).network is None
+
+
+@pytest.mark.parametrize("status", [2**70, -1, True, "429", http.HTTPStatus.TOO_MANY_REQUESTS])
+@pytest.mark.parametrize("wait", [10**400, 2**70, float("nan"), "1e999", object()])
+def test_odd_figures_on_an_error_do_not_make_it_unstorable(status, wait):
+    error = refused()
+    error.retry_after = wait
+    error.response = type("Answer", (), {"status_code": status, "headers": {"retry-after": "9" * 400}})()
+    network = capture(again(error)).network
+    assert network is None or (network.status in (None, 429) and network.retry_after in (None, float(2**70)))
+    capture(again(RateLimited("later", status=status, retry_after=wait)))
+
+
+def test_errors_whose_attributes_fail_or_go_round_are_recorded_as_not_about_the_network():
+    class Hostile(Exception):
+        def __getattr__(self, name):
+            raise RuntimeError(name)
+
+    class Wrapper(Exception):
+        __module__ = "urllib3.exceptions"
+
+    Wrapper.__name__ = "MaxRetryError"
+    round_and_round = Wrapper()
+    round_and_round.reason = round_and_round
+    assert capture(Hostile()).network is None
+    assert capture(round_and_round).network is None

@@ -153,7 +153,13 @@ def test_a_callee_that_ran_out_of_memory_does_not_make_its_caller_grow():
 def test_a_step_that_is_refused_memory_makes_the_worker_grow_in_which_it_runs():
     options = Options(memory=256 * MIB, on_oom=grow(2))
     assert after(mark(out_of_memory(256 * MIB), "run", INNER), options).chosen_by == "on_oom"
-    assert after(mark(MemoryError(), "run", INNER), options).chosen_by == "on_oom"
+
+
+def test_a_task_that_kept_within_its_limit_when_the_host_ran_out_of_memory_begins_again_a_little_later():
+    verdict = after(out_of_memory(None), Options(memory=256 * MIB, on_oom=grow(2)))
+    assert (verdict.chosen_by, verdict.remedy, verdict.counts) == ("on_preempted", Resume(), False)
+    assert verdict.moment > NOW
+    assert after(out_of_memory(None), Options()) == GiveUp("no retries left")  # it had no limit to keep within
 
 
 # -- on_preempted ------------------------------------------------------------------------------------------------------

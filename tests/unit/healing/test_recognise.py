@@ -18,6 +18,7 @@ import aiohttp
 import anthropic
 import httpx
 import httpx2
+import msgspec
 import openai
 import pytest
 import requests
@@ -25,17 +26,26 @@ import urllib3
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from regrow.codec import capture, decode, encode, rebuild
+from regrow.codec.network import retry_after_of
+from regrow.engine.healer import Situation, TryAgain
 from regrow.errors import (
     ConnectionLost,
     DiskFull,
     Failure,
+    ForeignError,
     OutOfMemory,
     Raised,
     RateLimited,
+    TimedOut,
     Unavailable,
 )
-from regrow.healing.recognise import failure_of, retry_after_of
+from regrow.healing.ladder import Ladder
+from regrow.healing.recognise import failure_of
 from regrow.remedies import RetryAfter
+from regrow.values.backoff import Backoff
+from regrow.values.options import Options
+from regrow.values.resources import Resources
 
 ADDRESS = "http://service.test/v1"
 CLIENTS = ("httpx", "httpx2", "aiohttp", "requests", "urllib", "openai", "anthropic")
@@ -460,6 +470,12 @@ def test_a_memory_error_is_likely_out_of_memory_and_whose_limit_is_left_open():
 
     assert type(failure) is OutOfMemory
     assert (failure.confidence, failure.limit, failure.peak, failure.path) == ("likely", None, None, "agent#1/train#1")
+    assert str(failure) == "agent#1/train#1 ran out of memory"
+
+
+def test_a_failure_of_no_call_in_particular_is_told_as_a_sentence():
+    assert str(failure_of(MemoryError())) == "it ran out of memory"
+    assert str(failure_of(OSError(errno.ENOSPC, "no"))) == "it ran out of disk: the disk is full"
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -478,6 +494,151 @@ def test_everything_else_is_what_the_code_raised(error):
 
     assert type(failure) is Raised
     assert failure.error is error
+
+
+# -- after a journey
+
+
+def travelled(error):
+    """Give what arrives of an exception that was captured elsewhere: no answer, no traceback."""
+    return decode(encode(error))
+
+
+def seen_of(failure):
+    """Give all that a view says."""
+    said = (getattr(failure, "status", None), getattr(failure, "retry_after", None))
+    return type(failure), str(failure), failure.layer, failure.confidence, failure.evidence, failure.facts, *said
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_came_from_a_worker_is_seen_as_it_was_there(client, status):
+    error = error_from(client, status, {"Retry-After": "2"})
+
+    assert seen_of(failure_of(travelled(error))) == seen_of(failure_of(error))
+    assert seen_of(failure_of(travelled(travelled(error)))) == seen_of(failure_of(error))
+
+
+@pytest.mark.parametrize("what", LOST)
+def test_a_network_that_failed_in_a_worker_is_a_connection_lost_here(what):
+    error = LOST[what]()
+
+    assert seen_of(failure_of(travelled(error))) == seen_of(failure_of(error))
+
+
+@pytest.mark.parametrize("what", IN_VAIN)
+def test_what_failed_for_good_in_a_worker_is_no_connection_lost_here(what):
+    assert type(failure_of(travelled(IN_VAIN[what]()))) is Raised
+
+
+def test_a_sockets_own_timeout_is_known_when_its_traceback_is_no_more():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        ours.settimeout(0.001)
+        back = travelled(raised_by(stream.readline))
+
+    assert back.__traceback__ is None
+    assert (type(failure_of(back)), failure_of(back).confidence) == (ConnectionLost, "likely")
+
+
+def test_an_error_of_a_library_that_is_not_loaded_here_is_recognised_all_the_same():
+    record = capture(error_from("httpx", 429, {"Retry-After": "2"}))
+    back = rebuild(msgspec.structs.replace(record, type="httpx._not_here:HTTPStatusError"))
+    failure = failure_of(back)
+
+    assert type(back) is ForeignError
+    assert (type(failure), failure.retry_after, failure.layer) == (RateLimited, 2.0, "network")
+    assert failure.facts["class"] == "httpx._not_here:HTTPStatusError"
+    assert failure.facts["error"] == record.message
+
+
+def test_an_error_of_an_unknown_class_of_which_no_more_is_known_is_its_own_view():
+    back = rebuild(msgspec.structs.replace(capture(ValueError("no")), type="not.here:Gone"))
+
+    assert failure_of(back) is back
+
+
+def test_what_was_recorded_before_views_travelled_is_seen_by_what_is_left_of_it():
+    record = msgspec.structs.replace(capture(ConnectionResetError(errno.ECONNRESET, "reset")), network=None)
+
+    assert type(failure_of(rebuild(record))) is ConnectionLost
+
+
+def test_the_ladder_waits_as_an_error_from_a_worker_asks_for():
+    options = Options(retries=1, backoff=Backoff(base=1, jitter=0))
+    situation = Situation(options, "key", 1, (), 0, NOON, NOON, Resources(), 2**30, run_began=NOON)
+
+    def after(status):
+        return Ladder().after_failure(situation, travelled(error_from("httpx", status, {"Retry-After": "7"})))
+
+    assert after(429) == TryAgain(NOON + 7, RetryAfter(7.0), counts=False)
+    assert after(500) == TryAgain(NOON + 7)
+
+
+# -- groups
+
+
+def limited(seconds):
+    return error_from("httpx", 429, {} if seconds is None else {"Retry-After": str(seconds)})
+
+
+@pytest.mark.parametrize("arrives", [lambda error: error, travelled], ids=["here", "from a worker"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ExceptionGroup("many", [limited(2), limited(None), limited(7), limited(3)]),
+        lambda: ExceptionGroup("many", [limited(2), ExceptionGroup("inner", [limited(7)])]),
+        lambda: ExceptionGroup("many", [travelled(limited(7)), RateLimited("later", retry_after=2)]),
+        lambda: ExceptionGroup("many", [travelled(ExceptionGroup("inner", [limited(7)])), limited(1)]),
+    ],
+)
+def test_a_group_of_rate_limits_is_one_with_the_longest_wait(make, arrives):
+    failure = failure_of(arrives(make()))
+
+    assert (type(failure), failure.retry_after, failure.layer) == (RateLimited, 7.0, "network")
+
+
+def test_a_group_of_which_nobody_says_when_does_not_say_when():
+    failure = failure_of(ExceptionGroup("many", [limited(None), limited(None)]))
+
+    assert (type(failure), failure.retry_after) == (RateLimited, None)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [ValueError("no"), ConnectionResetError(errno.ECONNRESET, "reset"), TimedOut("a", 1.0, "timeout")],
+)
+def test_a_group_of_more_than_one_kind_is_what_the_code_raised(other):
+    assert type(failure_of(ExceptionGroup("many", [limited(2), other]))) is Raised
+    assert type(failure_of(ExceptionGroup("many", [limited(2), ExceptionGroup("inner", [other])]))) is Raised
+
+
+@pytest.mark.parametrize("own", [RateLimited("later"), Unavailable("no", status=500), ConnectionLost("cut")])
+@pytest.mark.parametrize("arrives", [lambda error: error, travelled], ids=["here", "from a worker"])
+def test_failures_of_regrows_own_count_among_the_members_of_a_group(own, arrives):
+    failure = failure_of(arrives(ExceptionGroup("many", [own])))
+
+    assert type(failure) is type(own)
+    assert getattr(failure, "status", None) == getattr(own, "status", None)
+
+
+def test_a_group_is_as_sure_as_the_least_sure_of_its_members():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, ours.makefile("rb") as stream:
+        ours.settimeout(0.001)
+        likely = raised_by(stream.readline)
+    certain = ConnectionResetError(errno.ECONNRESET, "reset")
+
+    assert failure_of(ExceptionGroup("many", [certain, certain])).confidence == "certain"
+    assert failure_of(ExceptionGroup("many", [certain, likely])).confidence == "likely"
+
+
+def test_groups_that_hold_the_same_group_twice_are_walked_once():
+    group = ExceptionGroup("leaf", [limited(2)])
+    for _ in range(64):
+        group = ExceptionGroup("twice", [group, group])
+
+    assert failure_of(group).retry_after == 2.0
 
 
 # -- the view itself
