@@ -1,4 +1,4 @@
-"""The README's promises about its own example hold on this machine."""
+"""What the README and the page on healing show holds on this machine: each program runs, and prints what is said."""
 
 from __future__ import annotations
 
@@ -10,12 +10,28 @@ import sys
 import time
 from pathlib import Path
 
-README = Path(__file__).parents[2] / "README.md"
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = (README, ROOT / "docs" / "healing.md")
+PROGRAM = re.compile(r"```python\n(.*?)```\n(?:\nIt prints:\n\n```text\n(.*?)```\n)?", re.DOTALL)
+
+
+def programs(page: Path) -> list[tuple[str, str]]:
+    """Give each program of a page, with what the page says that it prints."""
+    return PROGRAM.findall(page.read_text("utf-8"))
+
+
+def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    file = folder / "agent.py"
+    file.write_text(program, "utf-8")
+    return subprocess.run([sys.executable, str(file)], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def example(folder: Path) -> Path:
-    """Write the README's program to a file, with a line in the step's body that tells when it runs."""
-    (program,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    """Write the README's first program to a file, with a line in the step's body that tells when it runs."""
+    program, _ = programs(README)[0]
     body = '    return [f"{prompt} by region"'
     assert body in program
     program = program.replace(body, f"    print('asking', flush=True)\n{body}")
@@ -43,9 +59,34 @@ def test_the_example_killed_in_its_sleep_goes_on_without_asking_twice(tmp_path: 
     assert third.stdout == second.stdout
 
 
-def test_every_command_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"^regrow (\w+)", README.read_text("utf-8"), re.MULTILINE))
-    assert named
+@pytest.mark.parametrize(
+    ("program", "printed"),
+    [
+        pytest.param(program, printed, id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, (program, printed) in enumerate(programs(page), start=1)
+    ],
+)
+def test_what_a_page_shows_runs_and_prints_what_it_says(program: str, printed: str, tmp_path: Path) -> None:
+    ran = run(program, tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    if printed:
+        assert ran.stdout == printed
+
+
+def test_the_failure_that_the_example_catches_says_what_it_died_of(tmp_path: Path) -> None:
+    program, _ = programs(README)[1]
+    assert 'max="4Gi"' in program
+    ran = run(program.replace('max="4Gi"', 'max="257Mi"').replace("train.aio(300)", "train.aio(3000)"), tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("OutOfMemory (infrastructure, ")
+    assert "Ways out:" in ran.stdout
+
+
+def test_every_command_that_the_pages_name_exists() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in PAGES)
+    named = {*re.findall(r"^regrow (\w+)", text, re.MULTILINE), *re.findall(r"`regrow (\w+)[^`]*`", text)}
+    assert named > {"doctor", "show", "why"}
     for command in sorted(named):
         shown = subprocess.run(
             [sys.executable, "-m", "regrow", command, "--help"], capture_output=True, text=True, check=False
