@@ -36,12 +36,28 @@ def task(function: Any = None, /, **options: Any) -> Any:
             * ``name``: what its calls are called in paths; the function's own name otherwise.
             * ``retries``: how many further attempts follow a failed one; none otherwise.
             * ``backoff``: a `regrow.Backoff`; waits of 1, 2, 4, … up to 60 seconds otherwise.
-            * ``timeout``: what one attempt may take: seconds, ``"10m"``, or a timedelta. For ``async`` functions.
+            * ``timeout``: what one attempt may take: seconds, ``"10m"``, or a timedelta. A synchronous task gets a
+              worker process for it, because nothing inside its own process could stop it.
             * ``deadline``: what all attempts together may take, counted from the first; or a moment, as a datetime.
             * ``once``: execute at most once. If a crash hides the outcome, the run stops with `regrow.OutcomeUnknown`
               until ``reconcile`` or a person says what happened.
             * ``reconcile``: a function with the same arguments that looks up what became of a once-only call, and
               returns `regrow.Happened`, `regrow.DidNotHappen`, or None if it cannot tell either.
+            * ``memory``: bytes, or ``"256Mi"``: what its worker and all that this starts may use, above what the worker
+              began with. This, and each of the next eight, gives every attempt a worker process of its own.
+            * ``cpu``: processors that are kept free for it; also how many threads numeric libraries use.
+            * ``gpu``: devices that it alone sees.
+            * ``disk``: what it may keep in its scratch folder, ``regrow.current().scratch``.
+            * ``output``, ``processes``: what it may print (64 MiB), how many processes it may have (128).
+            * ``isolate``: a worker process even without a limit.
+            * ``env``: its environment variables, besides a few that all workers have.
+            * ``secrets``: names of environment variables that it is handed; they are never recorded or logged.
+            * ``priority``: when the host is full, tasks with a higher one are placed first.
+            * ``on_oom``: `regrow.grow`: more memory after each out-of-memory.
+            * ``on_preempted``: `regrow.resume`: how often it begins again after a preemption.
+            * ``on_failure``: a function that is given the `regrow.Failure` and returns a remedy, or None.
+            * ``budget``: a `regrow.Budget`: what all this may cost.
+            * ``right_size``: begin with the memory that earlier runs have needed, where it may grow at all (yes).
 
     Raises:
         UsageError: an option is unknown or cannot hold here.

@@ -175,11 +175,9 @@ class _Workers:
                     self._limits[event.path] = event.resources.memory
                 elif isinstance(event, WorkerGrown):
                     if event.before != self._limits.get(event.path) or event.after <= event.before:
-                        yield (
-                            "a limit grows from what it was",
-                            f"{event.path} grows from {event.before} to {event.after} bytes, "
-                            f"and had {self._limits.get(event.path)}",
-                        )
+                        had = self._limits.get(event.path)
+                        text = f"{event.path} grows from {event.before} to {event.after} bytes, and had {had}"
+                        yield "a limit grows from what it was", text
                     self._limits[event.path] = event.after
             case CheckpointSaved():
                 if event.number != self._checkpoints.get(event.path, 0) + 1:

@@ -13,8 +13,9 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -24,7 +25,7 @@ from regrow.engine.driver import Driver
 from regrow.engine.vault import Kept
 from regrow.errors import RegrowError, StoreError, UsageError, WorkerLost
 from regrow.executors.capacity import Claim, Placed
-from regrow.executors.conversation import Conversation, ProtocolBroken
+from regrow.executors.conversation import Conversation
 from regrow.executors.diagnosis import diagnose
 from regrow.executors.evidence import ErrorFrame, Evidence, Reason, ending
 from regrow.executors.forkserver import WorkerProcess
@@ -33,6 +34,7 @@ from regrow.executors.limits.cgroups import Cgroup, CgroupHost
 from regrow.executors.messages import Gave, Job, NewLimit, Start, Stop, StopReason, Threw
 from regrow.executors.output import Output
 from regrow.executors.supervision import Supervision
+from regrow.executors.tracebacks import give_traceback
 from regrow.executors.warm import Exited
 from regrow.executors.worker import GRACE_SECONDS
 from regrow.journal.blobs import FileBlobs
@@ -47,8 +49,8 @@ _CLEAN_UP_SECONDS = 1.0
 """How long a worker that regrow ends has for its ``finally`` blocks."""
 _DRAIN_SECONDS = 2.0
 """How long to wait for what a dead worker has still in its pipes; its children may hold them open a little longer."""
-_KILLED_SECONDS = 5.0
-"""How long a killed worker may take to be gone: giving back much memory takes the kernel some time."""
+_START_SECONDS = 60.0
+"""How long a forked worker may take to be under its limits, which takes milliseconds, before its time begins anyway."""
 
 
 class Office(Protocol):
@@ -110,7 +112,7 @@ class Attempt:
         self._group: Cgroup | None = None
         self._conversation: Conversation | None = None
         self._supervision: Supervision | None = None
-        self._broken: ProtocolBroken | None = None
+        self._broken: BaseException | None = None
 
     @property
     def memory(self) -> tuple[int, int | None]:
@@ -196,18 +198,25 @@ class Attempt:
     def _sized(self) -> tuple[Resources, str]:
         """Give what it begins with, and where its memory limit comes from if not from its own options."""
         resources, job = self.job.resources, self.job
-        if resources.memory is None or not job.right_size:
-            return resources, ""
+        if resources.memory is None or not job.right_size or job.on_oom is None:
+            return resources, ""  # a limit that may not grow is the author's last word
         try:
             seen = self._driver.around.sizes(job.code.ref, _class_of(job.input_size))
         except StoreError:
             return resources, ""  # what is remembered helps; it is not needed
         best = suggested_memory(seen, resources.memory)
-        top = min(self._office.host.memory, job.most if job.most is not None else self._office.host.memory)
+        top = self._top
         if best is None or best.memory > top:
             return resources, ""
         why = f"run {best.run} has needed {readable_size(best.memory)} with inputs of this size"
         return msgspec.structs.replace(resources, memory=best.memory), why
+
+    @property
+    def _top(self) -> int:
+        """The largest memory limit that it could ever be given, in bytes."""
+        policy = self.job.on_oom
+        bounds = (self._office.host.memory, self.job.most, policy.max if policy is not None else None)
+        return min(bound for bound in bounds if bound is not None)
 
     def _make_group(self, pid: int, resources: Resources) -> Cgroup | None:
         if self._office.groups is None:
@@ -227,7 +236,6 @@ class Attempt:
         state, blobs = driver.log.state, driver.vault.blobs
         path = job.call.path
         own = [state.calls[path]] if path in state.calls else []
-        top = self._office.host.memory if job.most is None else min(self._office.host.memory, job.most)
         may_grow = self._group is not None and self._group.holds
         return Start(
             run=driver.run,
@@ -245,7 +253,7 @@ class Attempt:
             scratch=str(scratch),
             gpus=placed.gpus,
             # Refused in band means the user's own traceback; a worker that can be held has something better to come.
-            data_limit=top if may_grow and resources.memory is not None else resources.memory,
+            data_limit=self._top if may_grow and resources.memory is not None else resources.memory,
             enforced_by=self._outer_layers(),
         )
 
@@ -255,8 +263,14 @@ class Attempt:
         self, process: WorkerProcess, placed: Placed, scratch: Path, size_from: str, queued: float
     ) -> Kept:
         driver, job, resources = self._driver, self.job, placed.claim.resources
+        kills, started = machine.oom_kills(), time.monotonic()
         self._conversation = talk = Conversation(
-            driver, job, process, carry_out=self._carry_out, on_signal=self._was_signalled
+            driver,
+            job,
+            process,
+            carry_out=self._carry_out,
+            on_ready=lambda: self._note_start(process.pid, resources, size_from, queued, kills),
+            on_signal=self._was_signalled,
         )
         output = Output(
             job.call.path, job.attempt, resources.output, lambda line: driver.around.note_log(driver.run, line)
@@ -269,16 +283,16 @@ class Attempt:
             stop=self.stop,
             grown=lambda memory: talk.send(NewLimit(memory)),
         )  # fmt: skip
-        kills, started = machine.oom_kills(), time.monotonic()
-        side: list[asyncio.Task[None]] = [asyncio.create_task(self._listen(talk))]
+        side = [self._beside(self._listen(talk))]
         try:
             talk.send(self._start(placed, resources, scratch))
             side += [
-                asyncio.create_task(self._supervision.look_after()),
-                asyncio.create_task(self._keep_time(talk)),
-                asyncio.create_task(self._note_start(talk, process.pid, resources, size_from, queued, kills)),
+                self._beside(self._supervision.look_after()),
+                self._beside(self._keep_time(talk)),
             ]
             exited = await self._gone(process)
+            if self._group is not None and self._group.pids():  # what it has left would hold its pipes open
+                await asyncio.to_thread(self._group.kill)
             await asyncio.wait(side[:1], timeout=_DRAIN_SECONDS)
             await output.ended(_DRAIN_SECONDS)
         except RegrowError:
@@ -292,15 +306,22 @@ class Attempt:
         evidence = self._evidence(exited, scratch, kills, time.monotonic() - started)
         return self._conclude(evidence, exited)
 
+    def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something while the worker runs. If that breaks, nobody looks after the worker, so it is ended."""
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended_beside)
+        return task
+
+    def _ended_beside(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and self._broken is None:
+            self._broken = error
+            self._kill()
+
     async def _carry_out(self, job: Job) -> Kept:
         return await self._office.carry_out(self._driver, job, self.id)
 
     async def _listen(self, talk: Conversation) -> None:
-        try:
-            await talk.listen()
-        except ProtocolBroken as broken:
-            self._broken = broken
-            self._kill()
+        await talk.listen()
         if talk.outcome is not None:  # then it has nothing left to do but to end
             asyncio.get_running_loop().call_later(_CLEAN_UP_SECONDS, self._kill)
 
@@ -309,34 +330,35 @@ class Attempt:
             return
         limit, scope = self.job.allowed
         if scope == "timeout":
-            await talk.ready.wait()  # neither the queue nor the start is the task's own time
+            # Neither the queue nor the start is the task's own time; but a start that hangs is nobody's.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(talk.ready.wait(), _START_SECONDS)
             await asyncio.sleep(limit)
         else:
             await asyncio.sleep(limit - (time.monotonic() - self._began))
         self.stop(scope, _CLEAN_UP_SECONDS)
 
-    async def _note_start(  # noqa: PLR0917 - what there is to note
-        self, talk: Conversation, pid: int, resources: Resources, size_from: str, queued: float, kills: int | None
-    ) -> None:
-        await talk.ready.wait()
-        host = self._office.host
+    def _note_start(self, pid: int, resources: Resources, size_from: str, queued: float, kills: int | None) -> None:
+        assert self._conversation is not None  # noqa: S101 - it is what says so
+        host, layers = self._office.host, self._layers(self._conversation)
         started = WorkerStarted(
-            self.job.call.path, self.job.attempt, pid, host.name, resources, self._layers(talk), size_from, kills,
-            host.boot, queued,
-        )  # fmt: skip
+            self.job.call.path, self.job.attempt, pid, host.name, resources, layers, size_from, kills, host.boot, queued
+        )
         self._driver.hand_in(started)
 
     async def _gone(self, process: WorkerProcess) -> Exited | None:
         """Wait until the worker is gone, however often that is cancelled meanwhile."""
         while not process.exited.done():
             try:
-                await asyncio.wait((process.exited,), timeout=_KILLED_SECONDS if self._cancelled else None)
+                await asyncio.wait((process.exited,))
             except asyncio.CancelledError:
                 first, self._cancelled = not self._cancelled, True
-                self.stop("cancelled", _CLEAN_UP_SECONDS if first else 0.0)
-            else:
-                if self._cancelled and not process.exited.done():
+                if not first:
                     self._kill()
+                elif self._driver.closing:  # the run will be resumed, so what can be saved is worth the time
+                    self.preempt("the driver", GRACE_SECONDS)
+                else:
+                    self.stop("cancelled", _CLEAN_UP_SECONDS)
         return process.exited.result()
 
     def _layers(self, talk: Conversation) -> tuple[str, ...]:
@@ -350,13 +372,16 @@ class Attempt:
 
     # -- what came of it -----------------------------------------------------------------------------------------------
 
-    def _evidence(self, exited: Exited | None, scratch: Path, kills: int | None, ran: float) -> Evidence:
+    def _evidence(self, exited: Exited | None, scratch: Path, host_kills: int | None, ran: float) -> Evidence:
         talk, seen, job = self._conversation, self._supervision, self.job
         assert talk is not None and seen is not None  # noqa: PT018, S101 - both are there once a worker was
         outcome, group = talk.outcome, self._group
         now = machine.oom_kills()
         peaks = [seen.watch.peak, (outcome.peak if outcome is not None else None) or 0]
-        if group is not None and outcome is None:
+        kills = group.oom_kills() if group is not None else 0
+        held = group is not None and group.holds
+        refused = held and isinstance(outcome, Threw) and outcome.kind == "memory"
+        if group is not None and (outcome is None or kills or refused):  # else page cache would pass for need
             peaks.append(group.peak() or 0)
         resources = seen.resources
         return Evidence(
@@ -372,14 +397,16 @@ class Attempt:
             wait_status=exited.status if exited is not None else None,
             frame=_frame(outcome) if isinstance(outcome, Threw) else None,
             result=isinstance(outcome, Gave),
-            oom_kills=group.oom_kills() if group is not None else 0,
+            oom_kills=kills,
             refused_forks=group.refused_forks() if group is not None else 0,
-            host_oom_kills=now - kills if now is not None and kills is not None else None,
+            host_oom_kills=now - host_kills if now is not None and host_kills is not None else None,
             samples=seen.watch.samples,
             peak=max(peaks) or None,
             growth=seen.watch.growth,
             ceiling=self._office.host.memory,
             scratch=usage.scratch_size(scratch) if resources.disk is not None else None,
+            held=held,
+            outgrown=seen.outgrown,
             data_limited=isinstance(outcome, Threw) and outcome.data_limited,
             ran=ran,
         )
@@ -421,6 +448,7 @@ class Attempt:
 
     def _rebuilt(self, threw: Threw) -> BaseException:
         error = rebuild(threw.error)
+        give_traceback(error, threw.error)
         for path in threw.again:
             mark(error, self._driver.run, path)
         wanted = error.args[0] if isinstance(error, KeyError) and error.args else None

@@ -68,6 +68,7 @@ class Conversation:
         process: WorkerProcess,
         *,
         carry_out: Callable[[Job], Coroutine[Any, Any, Kept]],
+        on_ready: Callable[[], None],
         on_signal: Callable[[], None],
     ) -> None:
         """Be ready to listen.
@@ -77,6 +78,7 @@ class Conversation:
             job: what the worker runs; it may record nothing outside of it.
             process: the worker.
             carry_out: runs a task inside the task.
+            on_ready: called once the worker is under its limits, before anything else that it says is heard.
             on_signal: called when a signal from outside asks the worker to end.
         """
         self.ready = asyncio.Event()
@@ -87,6 +89,7 @@ class Conversation:
         self._path = job.call.path
         self._process = process
         self._carry_out = carry_out
+        self._on_ready = on_ready
         self._on_signal = on_signal
         self._loop = asyncio.get_running_loop()
         self._answering: set[asyncio.Task[None]] = set()
@@ -123,6 +126,7 @@ class Conversation:
             case Ready():
                 self.enforced_by = message.enforced_by
                 self.ready.set()
+                self._on_ready()
             case Append():
                 self._append(message)
             case Logged():

@@ -105,8 +105,9 @@ def _by_counter(evidence: Evidence) -> _Verdict | None:
         return None
     # The kill itself is certain. If the code raised afterwards, that it was because of it is only likely.
     survived = evidence.frame is not None and evidence.frame.kind == "raised"
-    by = next((layer for layer in evidence.enforced_by if layer.startswith("cgroup")), "cgroup")
-    return _out_of_memory(evidence, limit=evidence.resources.memory, by=by), "likely" if survived else "certain"
+    # The killers of the machine and of groups around its own are counted there too.
+    by, limit = (evidence.cgroup or "cgroup", evidence.bound) if evidence.came_to_its_limit else ("", None)
+    return _out_of_memory(evidence, limit=limit, by=by), "likely" if survived else "certain"
 
 
 def _by_frame(evidence: Evidence) -> _Verdict | None:
@@ -119,7 +120,8 @@ def _by_frame(evidence: Evidence) -> _Verdict | None:
         case "memory" if evidence.data_limited:
             return _out_of_memory(evidence, limit=given.memory, by="RLIMIT_DATA"), "certain"
         case "memory":
-            return _out_of_memory(evidence, limit=given.memory, by=""), "likely"
+            by = evidence.cgroup or "" if evidence.held and evidence.came_to_its_limit else ""
+            return _out_of_memory(evidence, limit=evidence.bound, by=by), "likely"
         case "no-space":
             return DiskFull(path, used=evidence.scratch, limit=None), "certain"
         case "file-size":
@@ -144,6 +146,8 @@ def _by_exit(evidence: Evidence) -> _Verdict | None:
     if evidence.data_limited and evidence.wait_status is not None and evidence.death_signal not in _SENT_BY_OTHERS:
         # Code that cannot raise dies of a refused allocation in its own way: it aborts, follows a null pointer, leaves.
         return _out_of_memory(evidence, limit=evidence.resources.memory, by="RLIMIT_DATA"), "likely"
+    if _was_refused_while_held(evidence):
+        return _out_of_memory(evidence, limit=evidence.bound, by=evidence.cgroup or ""), "likely"
     match evidence.death_signal:
         case None:
             return None if evidence.exit_code is None else (Crashed(evidence.path, code=evidence.exit_code), "certain")
@@ -160,8 +164,20 @@ def _by_exit(evidence: Evidence) -> _Verdict | None:
             return Crashed(evidence.path, signal=signal_name(number)), "certain"
 
 
+def _was_refused_while_held(evidence: Evidence) -> bool:
+    """Tell whether it probably left because a system call was refused memory, which is not held (`cgroup_v1`)."""
+    return (
+        evidence.held
+        and evidence.came_to_its_limit
+        and evidence.wait_status is not None
+        and evidence.death_signal not in _SENT_BY_OTHERS
+    )
+
+
 def _by_kill(evidence: Evidence) -> _Verdict:
     lost = WorkerLost(evidence.path, signal="SIGKILL")
+    if evidence.cgroup is not None:
+        return lost, "certain"  # a kill by whatever OOM killer would have been counted there, and was looked for before
     match evidence.host_oom_kills:
         case 0:
             return lost, "certain"

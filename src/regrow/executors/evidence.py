@@ -24,6 +24,11 @@ Reason = Literal[
 SHOWN_SAMPLES: Final = 8
 """How many of the last samples go into the facts of a failure."""
 
+_LONGEST_REPORT: Final = 200
+"""Of an exception's own text, which may hold a whole command line. The exception itself is handed on in full."""
+_SLACK: Final = 1 / 32
+"""The kernel's own figures lag behind by a batch of pages on each processor."""
+
 
 class ErrorFrame(Struct, frozen=True):
     """What the worker itself could still say of its end.
@@ -64,7 +69,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
         growth: how fast it grew in the end, in bytes per second.
         ceiling: the most bytes that this host could give to one task.
         scratch: bytes in its scratch folder.
-        data_limited: whether its private memory was at its RLIMIT_DATA when it was last seen.
+        data_limited: whether it was its RLIMIT_DATA that refused it memory.
+        held: whether its cgroup lets it wait at its memory limit, and does not kill it.
+        outgrown: the memory limits that it had before they were raised under it, in bytes.
         ran: for how many seconds it ran.
     """
 
@@ -89,6 +96,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     ceiling: int | None = None
     scratch: int | None = None
     data_limited: bool = False
+    held: bool = False
+    outgrown: tuple[int, ...] = ()
     ran: float = 0.0
 
     @property
@@ -110,6 +119,25 @@ class Evidence(Struct, frozen=True, kw_only=True):
         return max(seen, default=None)
 
     @property
+    def cgroup(self) -> str | None:
+        """Which sort of cgroup limits its memory, and counts the kills in it; None if none does."""
+        return next((layer for layer in self.enforced_by if layer.startswith("cgroup")), None)
+
+    @property
+    def bound(self) -> int | None:
+        """The memory limit that was in its way, in bytes: an outgrown one if it has used no more than that."""
+        limit, most = self.resources.memory, self.most
+        return limit if limit is None or most is None else min((*self._not_passed(most), limit))
+
+    @property
+    def came_to_its_limit(self) -> bool:
+        """Whether it used as much memory as it may, as exactly as that is counted."""
+        return self.bound is not None and self.most is not None and self.most >= (1 - _SLACK) * self.bound
+
+    def _not_passed(self, most: int) -> tuple[int, ...]:
+        return tuple(limit for limit in self.outgrown if most <= (1 + _SLACK) * limit)
+
+    @property
     def was_preempted(self) -> bool:
         """Whether its place was taken away."""
         return self.told_to_stop == "preempted" or bool(self.preempted_by)
@@ -129,19 +157,20 @@ def sentences(evidence: Evidence) -> Iterator[str]:
     if evidence.oom_kills:
         yield f"the kernel's OOM killer struck in its own cgroup ({_times(evidence.oom_kills)})"
     if evidence.frame is not None:
-        yield f"the worker reported {evidence.frame.text or _REPORTED[evidence.frame.kind]}"
+        yield f"the worker reported {_shortened(evidence.frame.text) or _REPORTED[evidence.frame.kind]}"
     if evidence.result:
         yield "its result had come whole"
     if evidence.data_limited:
-        yield "its private memory was at its RLIMIT_DATA"
+        yield "it was refused memory by its RLIMIT_DATA"
     if evidence.refused_forks:
         yield f"the kernel refused it a process or thread ({_times(evidence.refused_forks)})"
     if evidence.preempted_by:
         yield f"notice came from {evidence.preempted_by} that its place is taken away"
     yield from _how_it_ended(evidence)
     if evidence.death_signal == signal.SIGKILL and not evidence.oom_kills and evidence.told_to_stop is None:
-        yield "no OOM kill was counted in a cgroup of its own"
-    if evidence.host_oom_kills:
+        counted = evidence.cgroup is not None
+        yield f"no OOM kill was counted in {'its own cgroup' if counted else 'a cgroup of its own: it had none'}"
+    if evidence.host_oom_kills and evidence.host_oom_kills > evidence.oom_kills:
         yield f"the machine's OOM killer struck meanwhile ({_times(evidence.host_oom_kills)})"
     elif evidence.host_oom_kills == 0 and evidence.death_signal == signal.SIGKILL:
         yield "the machine's OOM killer did not strike meanwhile"
@@ -176,6 +205,8 @@ def _how_it_ended(evidence: Evidence) -> Iterator[str]:
         yield f"it died of {signal_name(evidence.death_signal)}{by_whom}"
         if evidence.death_signal == signal.SIGBUS:
             yield "a SIGBUS also comes of mapped memory whose file, disk or tmpfs (such as /dev/shm) was full"
+    elif evidence.exit_code == 0 and evidence.frame is not None:
+        return  # as every worker does that could still report
     elif evidence.exit_code is not None:
         yield f"it left with exit code {evidence.exit_code}"
     else:
@@ -183,7 +214,7 @@ def _how_it_ended(evidence: Evidence) -> Iterator[str]:
 
 
 def _how_large_it_was(evidence: Evidence) -> Iterator[str]:
-    limit = evidence.resources.memory
+    limit = evidence.bound
     allowed = "without a limit of its own" if limit is None else f"of {readable_size(limit)}"
     if evidence.samples:
         last = ", ".join(readable_size(used) for _, used in evidence.samples[-3:])
@@ -225,6 +256,10 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:  # a real-time signal between the first and the last, which have names
         return f"signal {number}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_REPORT else f"{text[:_LONGEST_REPORT]} …"
 
 
 def _times(count: int) -> str:

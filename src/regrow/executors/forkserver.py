@@ -76,6 +76,10 @@ class ServerLost(Exception):
     """The fork server is gone, or the system refused another process; the worker was never there."""
 
 
+class LoadingEnded(ServerLost):
+    """The fork server died over what it was to load."""
+
+
 class WorkerProcess:
     """A worker, as its driver knows it.
 
@@ -141,7 +145,7 @@ class ForkServer:
             entry: the module whose ``main()`` it runs.
 
         Raises:
-            ServerLost: it died over it.
+            LoadingEnded: it died over it.
             Exception: what the user's module raised when it was loaded.
         """
         requests, requests_there = socket.socketpair()
@@ -149,29 +153,33 @@ class ForkServer:
         preload = Preload(
             requests_there.fileno(), news_there.fileno(), _path(), environment.module, environment.file, os.getpid()
         )
-        with requests_there, news_there, tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few milliseconds; our own interpreter
-                [sys.executable, "-I", "-c", ENTRY.format(entry), msgspec.json.encode(preload).decode()],
-                env=environment.as_variables(),
-                cwd=environment.folder,
-                pass_fds=(requests_there.fileno(), news_there.fileno()),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # what a module prints when it is loaded was printed in the driver already
-                stderr=errors,
-            )
+        with tempfile.TemporaryFile() as errors:
+            with requests_there, news_there:  # open here as well, they would hide that the server has died
+                process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few milliseconds; our own interpreter
+                    [sys.executable, "-I", "-c", ENTRY.format(entry), msgspec.json.encode(preload).decode()],
+                    env=environment.as_variables(),
+                    cwd=environment.folder,
+                    pass_fds=(requests_there.fileno(), news_there.fileno()),
+                    stdin=subprocess.DEVNULL,
+                    start_new_session=True,  # a terminal's Ctrl-C, and signals to a group, are the driver's to take
+                    stdout=subprocess.DEVNULL,  # what a module prints when loaded, it has printed in the driver already
+                    stderr=errors,
+                )
             server = cls(environment, process, requests)
-            reader, server._news = await asyncio.open_unix_connection(sock=news)
-            frames = Frames(reader, news_decoder)
-            first = await frames.next()
-            match first:
-                case Loaded():
-                    server.threads_left = first.threads
-                case NotLoaded():
-                    server.close()
-                    raise _load_failure(first, environment)
-                case _:
-                    server.close()
-                    raise ServerLost(_last_words(environment, process, errors))
+            try:
+                reader, server._news = await asyncio.open_unix_connection(sock=news)
+                frames = Frames(reader, news_decoder)
+                match await frames.next():
+                    case Loaded(threads=threads):
+                        server.threads_left = threads
+                    case NotLoaded() as said:
+                        raise _load_failure(said, environment)
+                    case _:
+                        raise LoadingEnded(_last_words(environment, process, errors))
+            except BaseException:
+                process.kill()  # it has no workers yet, and may be in the middle of a long import
+                server.close()
+                raise
         server._listening = asyncio.create_task(server._listen(frames))
         return server
 

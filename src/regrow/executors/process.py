@@ -14,7 +14,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from regrow.engine.branches import start_apart
@@ -22,13 +22,14 @@ from regrow.engine.callee import Callee
 from regrow.engine.driver import Driver
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept
-from regrow.errors import UsageError
+from regrow.errors import UsageError, WorkerLost
 from regrow.executors.attempt import Attempt
 from regrow.executors.capacity import Capacity, Claim, Placed
-from regrow.executors.forkserver import Environment, ForkServer, ServerLost, WorkerProcess
+from regrow.executors.forkserver import Environment, ForkServer, LoadingEnded, ServerLost, WorkerProcess
 from regrow.executors.inline import InlineExecutor
 from regrow.executors.jobs import job_of
 from regrow.executors.limits import cgroups, machine
+from regrow.executors.limits.cgroups import CgroupHost
 from regrow.executors.limits.watchdog import HostGuard, free_memory
 from regrow.executors.messages import Job
 from regrow.values.resources import Resources
@@ -37,8 +38,6 @@ _log = logging.getLogger("regrow")
 
 _SERVERS = 8
 """How many fork servers stay warm. Each holds one module's imports; the one that was unused for longest goes first."""
-_GUARD_SECONDS = 0.1
-"""Between two looks at the memory that the host, or the container around this process, has left."""
 _HEED_SECONDS = 0.1
 """How long a thread that waits for a worker may not notice that its run is to end."""
 
@@ -50,13 +49,15 @@ class ProcessExecutor:
         ceiling: the most memory that this host could give to one task, in bytes.
     """
 
-    def __init__(self, entry: str) -> None:
+    def __init__(self, entry: str, detect: Callable[[], CgroupHost | None] = cgroups.detect) -> None:
         """Start nothing yet.
 
         Args:
             entry: the module whose ``main()`` a fork server runs.
+            detect: finds where groups for workers can be made; None for nowhere.
         """
         self._entry = entry
+        self._detect = detect
         self._inline = InlineExecutor()
         self._lock = threading.Lock()
         self._office: _Office | None = None
@@ -97,8 +98,10 @@ class ProcessExecutor:
                     return ongoing.done.result(_HEED_SECONDS)
                 scope.driver.heed_interruption()
         except BaseException:
-            ongoing.cancel()
-            concurrent.futures.wait([ongoing.done])
+            while not ongoing.done.done():  # its worker is ended first: nothing of a call outlives it
+                ongoing.cancel()
+                with contextlib.suppress(KeyboardInterrupt):  # a second one means at once, and so it is cancelled again
+                    concurrent.futures.wait([ongoing.done])
             raise
 
     def preempt(self, source: str, grace: float) -> None:
@@ -126,7 +129,7 @@ class ProcessExecutor:
         """Give the office of this process: the child of a fork has its parent's object, and none of its threads."""
         with self._lock:
             if self._office is None or self._office.pid != os.getpid():
-                self._office = _Office(self._entry)
+                self._office = _Office(self._entry, self._detect())
             return self._office
 
 
@@ -155,10 +158,10 @@ class _Ongoing:
 class _Office:
     """The loop, the queue, the servers, and the attempts under way. All but `close` runs on the loop."""
 
-    def __init__(self, entry: str) -> None:
+    def __init__(self, entry: str, groups: CgroupHost | None) -> None:
         self.pid = os.getpid()
         self.host = machine.this_machine(cgroups.container_limit())
-        self.groups = cgroups.detect()
+        self.groups = groups
         if self.groups is not None:
             self.groups.sweep()
         self._entry = entry
@@ -231,11 +234,32 @@ class _Office:
 
     async def fork(self, job: Job, resources: Resources) -> WorkerProcess:
         environment = Environment.of(job.code, job.env, resources.cpu)
+        with contextlib.suppress(ServerLost):
+            return await self._forked(environment)
         try:
-            return await (await self._server(environment)).fork()
-        except ServerLost:
-            self._servers.pop(environment, None)
-        return await (await self._server(environment)).fork()  # it may have been killed; twice is no accident
+            return await self._forked(environment)  # it may have been killed; twice is no accident
+        except LoadingEnded as problem:
+            raise ImportError(str(problem)) from None
+        except ServerLost as problem:
+            lost = WorkerLost(job.call.path)
+            raise lost.explained(confidence="certain", evidence=(str(problem),)) from None
+
+    async def _forked(self, environment: Environment) -> WorkerProcess:
+        server = await self._server(environment)
+        try:
+            return await server.fork()
+        finally:
+            if not server.is_alive:
+                self._drop(environment, server)
+
+    def _drop(self, environment: Environment, server: ForkServer) -> None:
+        """Let go of a server that is gone, unless another caller has done so, and another server has its place."""
+        known = self._servers.get(environment)
+        if known is not None and known.done() and not known.cancelled() and known.exception() is None:
+            if known.result() is not server:
+                return
+            del self._servers[environment]
+            server.close()
 
     async def _server(self, environment: Environment) -> ForkServer:
         starting = self._servers.pop(environment, None)
@@ -279,7 +303,7 @@ class _Office:
             victim = self._guard.victim(free, self.host.memory, using)
             if victim is not None:
                 self._attempts[victim].stop("host memory")
-            await asyncio.sleep(_GUARD_SECONDS)
+            await asyncio.sleep(self._guard.interval(free, self.host.memory))
         self._guarding = None
 
     def close(self) -> None:

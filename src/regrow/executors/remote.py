@@ -46,6 +46,7 @@ from regrow.executors.messages import (
     ToWorker,
     Withdraw,
 )
+from regrow.executors.tracebacks import give_traceback
 from regrow.journal.records import Event, Record, RunEnded
 from regrow.journal.store import LogLine, SizeSeen
 
@@ -287,6 +288,7 @@ class RemoteExecutor:
 def _outcome(scope: Scope, spawned: Spawned) -> Kept:
     if spawned.error is not None:
         error = rebuild(spawned.error)
+        give_traceback(error, spawned.error)
         for path in spawned.again:
             mark(error, scope.driver.run, path)
         raise error

@@ -39,6 +39,7 @@ class Supervision:
 
     Attributes:
         resources: what it may use now: what it began with, or what it has grown to.
+        outgrown: the memory limits that it had before, in bytes.
         watch: its memory.
         scratch_used: bytes in its scratch folder, at the last look.
     """
@@ -72,6 +73,7 @@ class Supervision:
             grown: is told when it was given more.
         """
         self.resources = resources
+        self.outgrown: tuple[int, ...] = ()
         self.watch = Watch(resources.memory)
         self.scratch_used: int | None = None
         self._driver = driver
@@ -155,6 +157,7 @@ class Supervision:
             self._stop("memory")
             return
         rlimits.raise_data_limit(self._pid, more - limit)
+        self.outgrown = (*self.outgrown, limit)
         self.resources = self.resources.grown(Grow(memory=more))
         self.watch.limit = more
         held = time.monotonic() - began

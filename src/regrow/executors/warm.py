@@ -34,6 +34,10 @@ it, as file descriptors."""
 FDS: Final = 3
 
 
+_OF_JEMALLOC: Final = "jemalloc_bg_thd"
+"""pyarrow and polars each bring a jemalloc along, and it starts this thread when they are imported."""
+
+
 class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
     """The code is loaded. `threads` is how many threads that has left running; a fork takes none of them along."""
 
@@ -93,7 +97,7 @@ def serve(said: str, healer: Healer) -> None:
     """
     preload = msgspec.json.decode(said, type=Preload)
     sys.argv = [preload.file]
-    server = _Server(socket.socket(fileno=preload.requests), socket.socket(fileno=preload.news), healer)
+    server = _Server(socket.socket(fileno=preload.requests), socket.socket(fileno=preload.news), healer, preload.driver)
     die_with_parent(signal.SIGTERM)
     if os.getppid() != preload.driver:
         return
@@ -104,6 +108,8 @@ def serve(said: str, healer: Healer) -> None:
     except BaseException as error:  # noqa: BLE001 - a script may do anything at all when it is loaded
         server.tell(NotLoaded(capture(error)))
         return
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # else each worker would print again what the module has printed
     server.tell(Loaded(_threads()))
     gc.collect()
     gc.freeze()  # a collection in a worker would touch, and so copy, every page that it shares with this process
@@ -111,7 +117,8 @@ def serve(said: str, healer: Healer) -> None:
 
 
 class _Server:
-    def __init__(self, requests: socket.socket, news: socket.socket, healer: Healer) -> None:
+    def __init__(self, requests: socket.socket, news: socket.socket, healer: Healer, driver: int) -> None:
+        self._driver = driver
         self._healer = healer
         self._requests = requests
         self._news = news
@@ -130,7 +137,6 @@ class _Server:
     def run(self) -> None:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal, and is the driver's to take
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         while not self._ended:
             requests, wake = self._requests.fileno(), self._wake_read
@@ -143,7 +149,9 @@ class _Server:
         self._end()
 
     def _stop(self, *_: Any) -> None:
-        self._ended = True
+        # Also sent by a service manager to all processes of a service at once. As long as the driver lives it decides,
+        # and its workers have work to save.
+        self._ended = os.getppid() != self._driver
 
     def _serve_one(self) -> None:
         try:
@@ -198,9 +206,9 @@ class _Server:
                 break
             if pid == 0:
                 break
+            ended = True  # an orphan's, too, leave theirs to us
             number = self._workers.pop(pid, None)
             if number is not None:
-                ended = True
                 self.tell(Exited(number, status, usage.ru_utime + usage.ru_stime))
         if ended:
             self._kill_orphans()
@@ -239,8 +247,9 @@ def _kill(pid: int) -> None:
 
 
 def _threads() -> int:
+    """Count the threads that a fork would leave behind; but not jemalloc's, which sees to forks itself."""
     try:
-        return sum(1 for _ in Path("/proc/self/task").iterdir())
+        return sum((task / "comm").read_text().strip() != _OF_JEMALLOC for task in Path("/proc/self/task").iterdir())
     except OSError:
         return 1
 

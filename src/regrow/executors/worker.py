@@ -31,11 +31,11 @@ from regrow.engine.log import RunLog
 from regrow.engine.run_logging import run_logging
 from regrow.engine.scope import Scope
 from regrow.engine.state import RunState
-from regrow.engine.vault import Kept, Vault
+from regrow.engine.vault import INLINE_BYTES, Kept, Vault
 from regrow.errors import Failure, Preempted, TimedOut, UsageError
 from regrow.executors import own
 from regrow.executors.channel import ChannelClosed, SocketChannel
-from regrow.executors.limits import rlimits, usage
+from regrow.executors.limits import cgroup_v1, rlimits, usage
 from regrow.executors.messages import Counted, FrameKind, Gave, Ready, Signalled, Start, Stop, Threw
 from regrow.executors.remote import Line, RemoteBlobs, RemoteCommitter, RemoteExecutor, RemoteHost, RemoteLog
 from regrow.journal.blobs import BlobStore, FileBlobs
@@ -196,7 +196,7 @@ class _Worker:
                 return asyncio.CancelledError()
 
     def _threw(self, error: BaseException) -> Threw:
-        limited = rlimits.is_near()
+        limited = rlimits.has_refused(error)
         rlimits.lift()  # what is left to do needs a little memory of its own
         halted = self._driver.halted
         kind: FrameKind = "halted" if halted is not None else self._kind_of(error)
@@ -211,6 +211,8 @@ class _Worker:
         if isinstance(error, MemoryError):
             return "memory"
         if isinstance(error, OSError):
+            if error.errno == errno.ENOMEM or (error.errno == errno.EFAULT and self._may_be_held()):
+                return "memory"
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return "no-space"
             if error.errno == errno.EFBIG:
@@ -220,6 +222,10 @@ class _Worker:
         if isinstance(error, RuntimeError) and error.args == ("can't start new thread",):
             return "processes"
         return "raised"
+
+    def _may_be_held(self) -> bool:
+        """Tell whether a system call fails with EFAULT at the memory limit; see `cgroup_v1`."""
+        return self._job.on_oom is not None and cgroup_v1.VERSION in self._start.enforced_by
 
     def _leave(self, error: BaseException) -> int:
         """End as Python would end a program that let this escape."""
@@ -268,6 +274,11 @@ class _WorkerDriver(Driver):
     ) -> None:
         with self._shielded():
             super().hand_in(event, blobs, at_last=at_last, actor=actor)
+
+    def keep(self, value: object, where: str, *, inline_bytes: int = INLINE_BYTES) -> Kept:
+        """Keep a value; what becomes a blob of the run's is no file of the task's own, and not held to its disk."""
+        with rlimits.file_size_lifted():
+            return super().keep(value, where, inline_bytes=inline_bytes)
 
     def interrupt_now_or_after(self, interruption: BaseException) -> None:
         """Interrupt the main thread; not between a record's place in our own log and its being on its way."""

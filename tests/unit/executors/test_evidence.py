@@ -63,6 +63,43 @@ def test_what_the_cgroup_counted_as_an_oom_kill_is_certainly_out_of_memory():
     assert failure.remedies[0] == Grow(memory=512 * MIB)
 
 
+def test_an_oom_kill_far_below_its_own_limit_was_for_want_of_memory_around_it():
+    failure = diagnose(
+        traces(wait_status=died(signal.SIGKILL), oom_kills=1, samples=SMALL, peak=100 * MIB, enforced_by=("cgroup v1",))
+    )
+
+    assert type(failure) is OutOfMemory
+    assert (failure.limit, failure.enforced_by, failure.confidence) == (None, "", "certain")
+
+
+@pytest.mark.parametrize(
+    ("how", "enforced_by", "confidence"),
+    [
+        ({"frame": ErrorFrame("memory", "OSError: [Errno 14] Bad address")}, "cgroup v1", "likely"),
+        ({"wait_status": left(71)}, "cgroup v1", "likely"),
+        ({"wait_status": died(signal.SIGBUS)}, "cgroup v1", "likely"),
+    ],
+    ids=["reported", "left", "died"],
+)
+def test_what_ends_at_a_limit_at_which_it_would_be_held_was_likely_refused_memory(how, enforced_by, confidence):
+    failure = diagnose(traces(held=True, peak=255 * MIB, enforced_by=("cgroup v1", "RLIMIT_DATA"), **how))
+
+    assert type(failure) is OutOfMemory
+    assert (failure.limit, failure.enforced_by, failure.confidence) == (256 * MIB, enforced_by, confidence)
+
+
+def test_what_ends_far_below_that_limit_has_crashed():
+    assert type(diagnose(traces(held=True, peak=200 * MIB, wait_status=left(71)))) is Crashed
+
+
+def test_a_limit_that_was_raised_too_late_is_the_one_that_was_reached():
+    frame = ErrorFrame("memory", "OSError: [Errno 14] Bad address")
+    failure = diagnose(traces(held=True, outgrown=(64 * MIB, 128 * MIB), peak=127 * MIB, frame=frame))
+
+    assert failure.limit == 128 * MIB
+    assert tells(failure, "Bad address", "127 MiB of 128 MiB")
+
+
 def test_what_our_watchdog_ended_for_its_memory_is_certainly_out_of_memory():
     failure = diagnose(traces(told_to_stop="memory", wait_status=died(signal.SIGKILL), peak=270 * MIB, growth=5e8))
 
@@ -149,6 +186,16 @@ def test_a_sigkill_from_outside_is_not_oom_either_when_the_worker_was_large():
 
     assert type(failure) is WorkerLost
     assert failure.confidence == "certain"
+
+
+def test_a_sigkill_is_not_oom_if_its_own_cgroup_counted_none_whatever_the_machine_did_meanwhile():
+    failure = diagnose(
+        traces(wait_status=died(signal.SIGKILL), samples=LARGE, host_oom_kills=2, enforced_by=("cgroup v2",))
+    )
+
+    assert type(failure) is WorkerLost
+    assert failure.confidence == "certain"
+    assert tells(failure, "SIGKILL", "no OOM kill was counted in its own cgroup", "struck meanwhile (2 times)")
 
 
 @pytest.mark.parametrize(("samples", "confidence"), [(SMALL, "certain"), (LARGE, "likely")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from regrow.executors.limits.watchdog import CALM, QUICK, TOP_SPEED, HostGuard, Watch, free_memory
+from regrow.executors.limits.watchdog import CALM, CALM_GUARD, QUICK, TOP_SPEED, HostGuard, Watch, free_memory
 
 MIB = 2**20
 GIB = 2**30
@@ -191,6 +191,12 @@ def test_a_worker_goes_when_less_than_64_mib_or_3_percent_is_left(free, total, i
 )
 def test_the_worker_that_goes_is(what, usage, victim):
     assert HostGuard().victim(MIB, GIB, usage) == victim, what
+
+
+@pytest.mark.parametrize(("free", "interval"), [(GIB, CALM_GUARD), (200 * MIB, QUICK), (1, QUICK)])
+def test_the_host_is_looked_at_quickly_when_a_worker_could_take_what_is_left_before_the_next_calm_look(free, interval):
+    assert HostGuard().interval(free, GIB) == interval
+    assert interval == QUICK or (free - 64 * MIB) > interval * TOP_SPEED
 
 
 def test_no_second_worker_is_named_while_the_first_is_still_leaving():

@@ -29,10 +29,13 @@ from __future__ import annotations
 import errno
 import math
 import mmap
+import opcode
 import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from regrow.executors.limits.usage import data_of
 from regrow.values.resources import Resources
@@ -45,6 +48,8 @@ _NUMERIC_BUFFER = 32 * 2**20
 """OpenBLAS's work space for a thread; see above."""
 _POOL_MOST, _POOL_MORE = 32, 4
 """``ThreadPoolExecutor``, and with it ``asyncio.to_thread``, starts min(32, processors + 4) threads by default."""
+_RAISE = opcode.opmap["RAISE_VARARGS"]
+"""What ``raise`` is compiled to."""
 
 
 def apply(resources: Resources, *, data_limit: int | None) -> tuple[str, ...]:
@@ -105,6 +110,36 @@ def is_near() -> bool:
     soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
     now = data_of(os.getpid())
     return soft != resource.RLIM_INFINITY and now is not None and now > soft / 2
+
+
+def has_refused(error: BaseException) -> bool:
+    """Tell whether it is this process' data limit that an error comes of; to be asked before the limit is lifted.
+
+    It is if the data is near the limit. One request that is far too large leaves it far below; then it is if the
+    interpreter itself had to raise, and no line of code that says ``raise MemoryError``.
+    """
+    if is_near():
+        return True
+    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    return soft != resource.RLIM_INFINITY and isinstance(error, MemoryError) and not _is_raised_by_code(error)
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return at is None or at.tb_frame.f_code.co_code[at.tb_lasti] == _RAISE
+
+
+@contextmanager
+def file_size_lifted() -> Iterator[None]:
+    """Write a file of any size meanwhile, in all threads of this process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def lift() -> None:

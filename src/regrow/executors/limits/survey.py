@@ -147,7 +147,7 @@ def _guard(found: Found) -> str:
 
 def _of_other_amounts(found: Found) -> Iterator[Layer]:
     processes = (
-        "the kernel refuses a worker more processes than it may have"
+        "a worker that has more processes than it may is ended, and the kernel refuses it a burst of them"
         if found.limits_processes
         else "the watchdog counts a worker's processes and ends it when they are too many; a burst may pass it"
     )

@@ -13,6 +13,8 @@ QUICK = 0.02
 """Seconds between looks at a worker that is near its limit, or runs towards it. At 500 MB/s that is 10 MB."""
 CALM = 0.25
 """Seconds between looks at one that is not."""
+CALM_GUARD = 0.1
+"""Seconds between looks at what the host or container has left, while no worker could take it all in between."""
 NEAR = 0.7
 """From which share of the limit a worker is looked at quickly, however still it holds."""
 SOON = 0.5
@@ -116,6 +118,10 @@ class HostGuard:
     def __init__(self) -> None:
         self._leaving: str | None = None
 
+    def interval(self, free: int, total: int) -> float:
+        """Give the seconds until the next look at what is left; the arguments are those of `victim`."""
+        return CALM_GUARD if free - _reserve(total) > CALM_GUARD * TOP_SPEED else QUICK
+
     def victim(self, free: int, total: int, usage: Mapping[str, tuple[int, int | None]]) -> str | None:
         """Name the worker that must go now, or None if none must.
 
@@ -128,7 +134,7 @@ class HostGuard:
             total: bytes that the host or container has.
             usage: the bytes that each worker uses, and its limit or None, by its name.
         """
-        reserve = max(RESERVE, int(total * RESERVE_SHARE))
+        reserve = _reserve(total)
         if self._leaving not in usage:
             self._leaving = None
         if free >= reserve:
@@ -148,6 +154,10 @@ def free_memory(available: int, container_limit: int | None, container_usage: in
             (``inactive_file``): they fill every container in the end, and kill none.
     """
     return available if container_limit is None else min(available, max(0, container_limit - container_usage))
+
+
+def _reserve(total: int) -> int:
+    return max(RESERVE, int(total * RESERVE_SHARE))
 
 
 def _choose(usage: Mapping[str, tuple[int, int | None]], reserve: int) -> str | None:
