@@ -291,20 +291,37 @@ class Attempt:
                 self._beside(self._keep_time(talk)),
             ]
             exited = await self._gone(process)
-            if self._group is not None and self._group.pids():  # what it has left would hold its pipes open
-                await asyncio.to_thread(self._group.kill)
-            await asyncio.wait(side[:1], timeout=_DRAIN_SECONDS)
-            await output.ended(_DRAIN_SECONDS)
+            await self._to_the_end(self._drain(side[0], output))
         except RegrowError:
             self._kill()  # it could not even be told what to do
             raise
         finally:
             for task in side:
                 task.cancel()
-            await asyncio.gather(*side, return_exceptions=True)
-            await talk.end()
+            await self._to_the_end(self._wind_up(side, talk))
         evidence = self._evidence(exited, scratch, kills, time.monotonic() - started)
         return self._conclude(evidence, exited)
+
+    async def _drain(self, listening: asyncio.Task[None], output: Output) -> None:
+        """Hear what a worker that is gone has still in its pipes."""
+        if self._group is not None and self._group.pids():  # what it has left would hold its pipes open
+            await asyncio.to_thread(self._group.kill)
+        await asyncio.wait((listening,), timeout=_DRAIN_SECONDS)
+        await output.ended(_DRAIN_SECONDS)
+
+    async def _wind_up(self, side: list[asyncio.Task[None]], talk: Conversation) -> None:
+        await asyncio.gather(*side, return_exceptions=True)
+        await talk.end()
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what follows on a worker's end, however often that is cancelled meanwhile."""
+        task = asyncio.get_running_loop().create_task(work)
+        while not task.done():
+            try:
+                await asyncio.wait((task,))
+            except asyncio.CancelledError:
+                self._cancelled = True
+        task.result()
 
     def _beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Do something while the worker runs. If that breaks, nobody looks after the worker, so it is ended."""

@@ -93,6 +93,7 @@ class Conversation:
         self._on_signal = on_signal
         self._loop = asyncio.get_running_loop()
         self._answering: set[asyncio.Task[None]] = set()
+        self._letting_go: set[asyncio.Future[None]] = set()
         self._nested: dict[int, asyncio.Task[None]] = {}
 
     def send(self, message: msgspec.Struct) -> None:
@@ -118,8 +119,10 @@ class Conversation:
         left = [*self._nested.values(), *self._answering]
         for task in left:
             task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
         self._process.writer.close()
+        await asyncio.gather(*left, return_exceptions=True)
+        if self._letting_go:
+            await asyncio.wait(self._letting_go)
 
     def _hear(self, message: FromWorker) -> None:
         match message:
@@ -141,7 +144,9 @@ class Conversation:
             case PutBlob() | GetBlob():
                 self._answer(self._blob(message))
             case ReleaseBlobs():
-                self._answer(asyncio.to_thread(self._release, message.digests))
+                letting_go = self._loop.run_in_executor(None, self._release, message.digests)
+                self._letting_go.add(letting_go)
+                letting_go.add_done_callback(self._letting_go.discard)
             case Signalled():
                 self.signalled = message.name
                 self._on_signal()

@@ -93,10 +93,10 @@ class ProcessExecutor:
             return self._inline.run_blocking(callee, scope, args, kwargs)
         ongoing = self._begin(scope.driver, job_of(callee, scope, args, kwargs))
         try:
-            while True:
-                with contextlib.suppress(concurrent.futures.TimeoutError):
-                    return ongoing.done.result(_HEED_SECONDS)
+            # Not `result(timeout)`: what it raises then is a TimeoutError, and so is a task's own TimedOut.
+            while not concurrent.futures.wait([ongoing.done], _HEED_SECONDS).done:
                 scope.driver.heed_interruption()
+            return ongoing.done.result()
         except BaseException:
             while not ongoing.done.done():  # its worker is ended first: nothing of a call outlives it
                 ongoing.cancel()

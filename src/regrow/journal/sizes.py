@@ -38,4 +38,6 @@ def _needed(seen: SizeSeen) -> int:
     if seen.peak is None:
         return seen.memory
     steps = -(-seen.peak * (100 + _HEADROOM_PERCENT) // (100 * _STEP))
-    return min(steps * _STEP, seen.memory)
+    needed = steps * _STEP
+    # Where only a watchdog looks, an attempt may have used more than it should have, and have come through.
+    return needed if seen.peak > seen.memory else min(needed, seen.memory)

@@ -50,6 +50,10 @@ def test_a_need_never_passes_the_limit_that_was_seen_to_be_enough() -> None:
     assert suggested(seen(500, 499)) == 500
 
 
+def test_a_peak_above_the_limit_that_only_a_watchdog_kept_is_given_its_headroom() -> None:
+    assert suggested(seen(512, 600)) == 704
+
+
 def test_an_amount_that_is_no_whole_number_of_mebibytes_is_rounded_up_too() -> None:
     found = suggested_memory([SizeSeen("module:task", 10, 2**40, 400 * MI + 1, "run-1", 1.0)], 1)
     assert found is not None
