@@ -11,7 +11,6 @@ import contextlib
 import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -33,6 +32,7 @@ from regrow.executors.limits import machine, usage
 from regrow.executors.limits.cgroups import Cgroup, CgroupHost
 from regrow.executors.messages import Gave, Job, NewLimit, Start, Stop, StopReason, Threw
 from regrow.executors.output import Output
+from regrow.executors.scratch import make as make_scratch
 from regrow.executors.supervision import Supervision
 from regrow.executors.tracebacks import give_traceback
 from regrow.executors.warm import Exited
@@ -133,7 +133,7 @@ class Attempt:
         resources, size_from = self._sized()
         placed = await self._office.place(Claim(self.id, resources, self.job.priority, self._parent))
         queued = time.monotonic() - self._began
-        scratch = Path(tempfile.mkdtemp(prefix="regrow-"))
+        scratch = make_scratch(self.id)
         try:
             self._process = process = await self._office.fork(self.job, resources)
             self._group = self._make_group(process.pid, resources)

@@ -23,6 +23,7 @@ from regrow.engine.driver import Driver
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept
 from regrow.errors import UsageError, WorkerLost
+from regrow.executors import scratch
 from regrow.executors.attempt import Attempt
 from regrow.executors.capacity import Capacity, Claim, Placed
 from regrow.executors.forkserver import Environment, ForkServer, LoadingEnded, ServerLost, WorkerProcess
@@ -179,6 +180,7 @@ class _Office:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(self.loop.run_in_executor, None, scratch.sweep)  # beside the work: it may be a lot
         self.loop.run_forever()
 
     async def carry_out(self, driver: Driver, job: Job, parent: str | None) -> Kept:
