@@ -18,32 +18,25 @@ from typing import Any, Protocol
 
 import msgspec
 
-from regrow.codec import rebuild
-from regrow.engine.decide import mark
 from regrow.engine.driver import Driver
 from regrow.engine.vault import Kept
-from regrow.errors import RegrowError, StoreError, UsageError, WorkerLost
+from regrow.errors import RegrowError
+from regrow.executors.briefing import brief, sized
 from regrow.executors.capacity import Claim, Placed
 from regrow.executors.conversation import Conversation
-from regrow.executors.diagnosis import diagnose
-from regrow.executors.evidence import ErrorFrame, Evidence, Reason, ending
+from regrow.executors.evidence import Evidence, Reason
 from regrow.executors.forkserver import WorkerProcess
 from regrow.executors.limits import machine, usage
 from regrow.executors.limits.cgroups import Cgroup, CgroupHost
-from regrow.executors.messages import Gave, Job, NewLimit, Start, Stop, StopReason, Threw
+from regrow.executors.messages import Gave, Job, NewLimit, Stop, StopReason, Threw
+from regrow.executors.outcome import conclude, frame_of, note_end
 from regrow.executors.output import Output
 from regrow.executors.scratch import make as make_scratch
 from regrow.executors.supervision import Supervision
-from regrow.executors.tracebacks import give_traceback
 from regrow.executors.warm import Exited
 from regrow.executors.worker import GRACE_SECONDS
-from regrow.journal.blobs import FileBlobs
-from regrow.journal.records import WorkerEnded, WorkerStarted
-from regrow.journal.sizes import suggested_memory
-from regrow.journal.store import SizeSeen
+from regrow.journal.records import WorkerStarted
 from regrow.values.resources import Resources
-from regrow.values.secret import Secret
-from regrow.values.sizes import readable_size
 
 _CLEAN_UP_SECONDS = 1.0
 """How long a worker that regrow ends has for its ``finally`` blocks."""
@@ -130,13 +123,14 @@ class Attempt:
             Exception: what the task raised.
             CancelledError: nobody wants it any more; by then the worker is gone.
         """
-        resources, size_from = self._sized()
+        resources, size_from = sized(self._driver, self.job, self._office.host)
         placed = await self._office.place(Claim(self.id, resources, self.job.priority, self._parent))
         queued = time.monotonic() - self._began
         scratch = make_scratch(self.id)
         try:
             self._process = process = await self._office.fork(self.job, resources)
-            self._group = self._make_group(process.pid, resources)
+            # In a thread: to move a process takes the kernel milliseconds when nothing else has just woken it up.
+            await self._to_the_end(asyncio.to_thread(self._make_group, process.pid, resources))
             try:
                 return await self._supervised(process, placed, scratch, size_from, queued)
             finally:
@@ -193,71 +187,20 @@ class Attempt:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
 
-    # -- what it is given ----------------------------------------------------------------------------------------------
+    # -- while it runs -------------------------------------------------------------------------------------------------
 
-    def _sized(self) -> tuple[Resources, str]:
-        """Give what it begins with, and where its memory limit comes from if not from its own options."""
-        resources, job = self.job.resources, self.job
-        if resources.memory is None or not job.right_size or job.on_oom is None:
-            return resources, ""  # a limit that may not grow is the author's last word
-        try:
-            seen = self._driver.around.sizes(job.code.ref, _class_of(job.input_size))
-        except StoreError:
-            return resources, ""  # what is remembered helps; it is not needed
-        best = suggested_memory(seen, resources.memory)
-        top = self._top
-        if best is None or best.memory > top:
-            return resources, ""
-        why = f"run {best.run} has needed {readable_size(best.memory)} with inputs of this size"
-        return msgspec.structs.replace(resources, memory=best.memory), why
-
-    @property
-    def _top(self) -> int:
-        """The largest memory limit that it could ever be given, in bytes."""
-        policy = self.job.on_oom
-        bounds = (self._office.host.memory, self.job.most, policy.max if policy is not None else None)
-        return min(bound for bound in bounds if bound is not None)
-
-    def _make_group(self, pid: int, resources: Resources) -> Cgroup | None:
+    def _make_group(self, pid: int, resources: Resources) -> None:
         if self._office.groups is None:
-            return None
+            return
         group = None
         try:
             group = self._office.groups.create(self.id, resources, hold=self.job.on_oom is not None)
             group.add(pid)
         except OSError:
             if group is not None:
-                group.close()
-            return None  # then the other layers hold it
-        return group
-
-    def _start(self, placed: Placed, resources: Resources, scratch: Path) -> Start:
-        driver, job = self._driver, self.job
-        state, blobs = driver.log.state, driver.vault.blobs
-        path = job.call.path
-        own = [state.calls[path]] if path in state.calls else []
-        may_grow = self._group is not None and self._group.holds
-        return Start(
-            run=driver.run,
-            job=msgspec.structs.replace(job, resources=resources),
-            known=[*own, *state.inside(path)],
-            seq=state.seq,
-            detour=state.detour,
-            began=state.began,
-            spent=state.spent,
-            bounds=driver.bounds,
-            strict=driver.strict,
-            ceiling=self._office.host.memory,
-            secrets={name: _secret(name, job.name) for name in job.secrets},
-            blobs=str(blobs.folder.absolute()) if isinstance(blobs, FileBlobs) else None,
-            scratch=str(scratch),
-            gpus=placed.gpus,
-            # Refused in band means the user's own traceback; a worker that can be held has something better to come.
-            data_limit=self._top if may_grow and resources.memory is not None else resources.memory,
-            enforced_by=self._outer_layers(),
-        )
-
-    # -- while it runs -------------------------------------------------------------------------------------------------
+                group.close()  # then the other layers hold it
+        else:
+            self._group = group
 
     async def _supervised(
         self, process: WorkerProcess, placed: Placed, scratch: Path, size_from: str, queued: float
@@ -285,11 +228,20 @@ class Attempt:
         )  # fmt: skip
         side = [self._beside(self._listen(talk))]
         try:
-            talk.send(self._start(placed, resources, scratch))
+            placed_job = msgspec.structs.replace(job, resources=resources)
+            may_grow = self._group is not None and self._group.holds
+            talk.send(
+                brief(
+                    driver, placed_job, self._office.host, scratch,
+                    gpus=placed.gpus, may_grow=may_grow, enforced_by=self._outer_layers(),
+                )
+            )  # fmt: skip
             side += [
                 self._beside(self._supervision.look_after()),
                 self._beside(self._keep_time(talk)),
             ]
+            if self._cancelled:  # before it had begun
+                self._kill()
             exited = await self._gone(process)
             await self._to_the_end(self._drain(side[0], output))
         except RegrowError:
@@ -300,7 +252,11 @@ class Attempt:
                 task.cancel()
             await self._to_the_end(self._wind_up(side, talk))
         evidence = self._evidence(exited, scratch, kills, time.monotonic() - started)
-        return self._conclude(evidence, exited)
+        cpu_seconds = exited.cpu_seconds if exited is not None else 0.0
+        note_end(driver, evidence, cpu_seconds)
+        if self._cancelled:
+            raise asyncio.CancelledError
+        return conclude(driver, job, evidence, talk.outcome, self._broken)
 
     async def _drain(self, listening: asyncio.Task[None], output: Output) -> None:
         """Hear what a worker that is gone has still in its pipes."""
@@ -314,7 +270,7 @@ class Attempt:
         await talk.end()
 
     async def _to_the_end(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do what follows on a worker's end, however often that is cancelled meanwhile."""
+        """Do what must not be left half done, however often that is cancelled meanwhile."""
         task = asyncio.get_running_loop().create_task(work)
         while not task.done():
             try:
@@ -412,7 +368,7 @@ class Attempt:
             grace=self._grace,
             preempted_by=self._taken_by,
             wait_status=exited.status if exited is not None else None,
-            frame=_frame(outcome) if isinstance(outcome, Threw) else None,
+            frame=frame_of(outcome) if isinstance(outcome, Threw) else None,
             result=isinstance(outcome, Gave),
             oom_kills=kills,
             refused_forks=group.refused_forks() if group is not None else 0,
@@ -428,62 +384,6 @@ class Attempt:
             ran=ran,
         )
 
-    def _conclude(self, evidence: Evidence, exited: Exited | None) -> Kept:
-        job, driver = self.job, self._driver
-        outcome = self._conversation.outcome if self._conversation is not None else None
-        how = "result" if isinstance(outcome, Gave) else ending(evidence)
-        limit = evidence.resources.memory
-        cpu_seconds = exited.cpu_seconds if exited is not None else 0.0
-        driver.hand_in(
-            WorkerEnded(
-                job.call.path, job.attempt, how, evidence.peak, cpu_seconds, limit, evidence.death_signal,
-                evidence.exit_code,
-            )
-        )  # fmt: skip
-        if self._cancelled:
-            raise asyncio.CancelledError
-        if outcome is not None:
-            driver.tally.executed += outcome.counted.executed
-            driver.tally.replayed += outcome.counted.replayed
-            driver.tally.seconds_saved += outcome.counted.seconds_saved
-        error = self._rebuilt(outcome) if isinstance(outcome, Threw) else None
-        if isinstance(outcome, Threw) and outcome.kind == "halted" and isinstance(error, RegrowError):
-            raise driver.halt(error)
-        if self._broken is not None:
-            raise WorkerLost(job.call.path) from self._broken
-        failure = diagnose(evidence)
-        if failure is not None:
-            if isinstance(outcome, Threw):
-                for path in outcome.again:
-                    mark(failure, driver.run, path)
-            raise failure from error
-        if error is not None:
-            raise error
-        assert isinstance(outcome, Gave)  # noqa: S101 - without an outcome there is a failure
-        self._remember(limit, evidence.peak)
-        return Kept(outcome.value, outcome.blobs)
-
-    def _rebuilt(self, threw: Threw) -> BaseException:
-        error = rebuild(threw.error)
-        give_traceback(error, threw.error)
-        for path in threw.again:
-            mark(error, self._driver.run, path)
-        wanted = error.args[0] if isinstance(error, KeyError) and error.args else None
-        if isinstance(wanted, str) and wanted in os.environ and wanted not in self.job.secrets:
-            error.add_note(
-                f"regrow: {wanted} is in the driver's environment, but not in that of its workers; if {self.job.name} "
-                f"is to have it, write secrets=[{wanted!r}], or env= if it is no secret"
-            )
-        return error
-
-    def _remember(self, limit: int | None, peak: int | None) -> None:
-        if limit is None:
-            return
-        job = self.job
-        seen = SizeSeen(job.code.ref, _class_of(job.input_size), limit, peak, self._driver.run, self._driver.now())
-        with contextlib.suppress(StoreError):
-            self._driver.around.remember_size(seen)
-
 
 def _stop_reason(reason: Reason) -> StopReason | None:
     match reason:
@@ -491,23 +391,3 @@ def _stop_reason(reason: Reason) -> StopReason | None:
             return reason
         case _:
             return None
-
-
-def _frame(threw: Threw) -> ErrorFrame:
-    match threw.kind:
-        case "raised" | "memory" | "no-space" | "file-size" | "processes":
-            return ErrorFrame(threw.kind, threw.error.summary())
-        case "preempted" | "cancelled" | "halted":
-            return ErrorFrame("raised", threw.error.summary())
-
-
-def _class_of(size: int) -> int:
-    """Give the class of inputs of so many bytes: each is twice as wide as the one before."""
-    return size.bit_length()
-
-
-def _secret(name: str, task: str) -> str:
-    """Give a secret's value, which from now on is blanked out of everything that this process writes down."""
-    if name not in os.environ:
-        raise UsageError(f"{task}: secrets=[{name!r}] is not in the driver's environment; set it before the run begins")
-    return Secret.from_env(name).reveal()
