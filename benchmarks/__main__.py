@@ -19,8 +19,10 @@ from pathlib import Path
 import apsw
 
 import regrow
-from benchmarks import agents
+from benchmarks import agents, workers
 from benchmarks.measure import (
+    PEAKS,
+    REPOSITORY,
     TELL_PEAK,
     Figure,
     best_of_pairs,
@@ -31,10 +33,6 @@ from benchmarks.measure import (
     raw_rows_in_one_commit,
     seconds,
 )
-
-REPOSITORY = Path(__file__).parent.parent
-PEAKS = Path("/proc/self/status").exists()
-"""Whether peak memory can be read here; where it cannot, its figures are left out."""
 
 
 def sequential(folder: Path) -> Iterator[Figure]:
@@ -158,7 +156,6 @@ def growth(folder: Path) -> Iterator[Figure]:
         "utf-8",
     )
     few, many = 2_000, 22_000
-    os.environ["PYTHONPATH"] = str(REPOSITORY)
     small = peak_memory("grow.py", str(few), folder=folder)
     large = peak_memory("grow.py", str(many), folder=folder)
     yield Figure("memory per recorded step of a live run", (large - small) / (many - few), "bytes")
@@ -166,10 +163,12 @@ def growth(folder: Path) -> Iterator[Figure]:
 
 HOW_TO_READ = """\
 Each figure stands beside the raw limit measured in the same run, in turn with it: machines differ and drift, ratios
-less so. For times the ratio says how many times the limit is needed, for rates what share of it is reached.
+less so. For times the ratio says how many times the limit is needed, for rates what share of it is reached. Where a
+figure is the median of several measurements, the least and the most of them are in brackets.
 """
 
-ALL = (cold_start, sequential, many_runs, fan_out, replay, history, large_results, growth)
+ALL = (cold_start, sequential, many_runs, fan_out, replay, history, large_results, growth, *workers.ALL)
+"""Those of workers last: they load NumPy and pandas into this process, and leave a fork server running."""
 
 
 def table(figures: list[Figure]) -> str:
@@ -178,7 +177,8 @@ def table(figures: list[Figure]) -> str:
     for one in figures:
         raw = f"{_number(one.raw)} {one.unit} ({one.limit})" if one.raw is not None else ""
         ratio = f"{one.ratio:.2f}" if one.ratio is not None else ""
-        lines.append(f"| {one.name} | {_number(one.value)} {one.unit} | {raw} | {ratio} | {one.aim} |")
+        spread = f" ({_number(one.spread[0])} to {_number(one.spread[1])})" if one.spread is not None else ""
+        lines.append(f"| {one.name} | {_number(one.value)} {one.unit}{spread} | {raw} | {ratio} | {one.aim} |")
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class Figure(msgspec.Struct, frozen=True):
     Attributes:
         name: what was measured.
         value: in `unit`.
+        spread: the least and the most of several measurements of which `value` is the median; None where `value` is
+            one, or one of a pair.
         raw: the raw limit in the same unit, measured in the same run; None where there is none.
         limit: what the raw limit is.
         aim: what we aim for, in words.
@@ -32,11 +34,35 @@ class Figure(msgspec.Struct, frozen=True):
     raw: float | None = None
     limit: str = ""
     aim: str = ""
+    spread: tuple[float, float] | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times the raw limit; for rates, the share of it."""
         return None if not self.raw else self.value / self.raw
+
+
+def figure(
+    name: str,
+    values: Sequence[float],
+    unit: str,
+    *,
+    raw: Sequence[float] = (),
+    limit: str = "",
+    aim: str = "",
+    scale: float = 1.0,
+) -> Figure:
+    """Put several measurements of one thing into a line; `scale` takes them, and those of its limit, to `unit`."""
+    found = sorted(value * scale for value in values)
+    return Figure(
+        name,
+        statistics.median(found),
+        unit,
+        statistics.median(raw) * scale if raw else None,
+        limit,
+        aim,
+        (found[0], found[-1]),
+    )
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -102,6 +128,11 @@ def raw_rows_in_one_commit(folder: Path, count: int) -> float:
         return count / (time.perf_counter() - begun)
 
 
+REPOSITORY = Path(__file__).parent.parent
+
+PEAKS = Path("/proc/self/status").exists()
+"""Whether peak memory can be read here; where it cannot, its figures are left out."""
+
 TELL_PEAK = """
 import re
 print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(1))
@@ -112,9 +143,17 @@ print(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read()).group(
 def process(*arguments: str, folder: Path) -> tuple[float, str]:
     """Run Python in a process of its own; give its wall seconds and the last line that it printed."""
     begun = time.perf_counter()
-    child = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    child = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=finding_us(), capture_output=True, text=True, check=True
+    )
     wall = time.perf_counter() - begun
     return wall, child.stdout.rstrip().rpartition("\n")[2]
+
+
+def finding_us() -> dict[str, str]:
+    """Give the environment of a process that is to import `benchmarks`."""
+    before = os.environ.get("PYTHONPATH")
+    return os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{before}" if before else str(REPOSITORY)}
 
 
 def peak_memory(*arguments: str, folder: Path) -> float:
