@@ -193,8 +193,8 @@ def _without_cgroups(call: str, folder: Path) -> Any:
     program = f"""{_SCRIPT}
 from regrow.authoring import home
 from regrow.executors.process import ProcessExecutor
-home.workers = ProcessExecutor("regrow.authoring.outpost", detect=lambda: None)
-print(json.dumps(regrow.run({call}, store="store")))
+with home.use_executor(ProcessExecutor("regrow.authoring.outpost", detect=lambda: None)):
+    print(json.dumps(regrow.run({call}, store="store")))
 """
     found = json.loads(process("-c", program, folder=folder)[1])
     for _, started in _of(_records(folder / "store"), WorkerStarted):

@@ -19,9 +19,7 @@ import pytest
 
 import regrow
 from regrow.authoring import home
-from regrow.engine.host import Host
 from regrow.executors.process import ProcessExecutor
-from regrow.healing.ladder import Ladder
 from regrow.remedies import Extend, GiveUp, Grow, Resume, RetryAfter, described
 from regrow.testing import MemoryStore
 from regrow.values.resources import Resources
@@ -505,12 +503,11 @@ def test_a_module_that_ends_the_process_that_loads_it_is_named_with_what_it_said
 
 
 @pytest.fixture
-def without_groups(store):
-    """Let the workers of this test's store have no cgroups, as those of a normal user."""
+def without_groups():
+    """Let this test's workers have no cgroups, as those of a normal user."""
     executor = ProcessExecutor("regrow.authoring.outpost", lambda: None)
-    host = home._hosts_of_objects[id(store)] = Host(store, executor, Ladder())
-    yield
-    home.forget(host)
+    with home.use_executor(executor):
+        yield
     executor.close()
 
 

@@ -33,11 +33,11 @@ MIB = 2**20
 
 
 @pytest.fixture
-def cannot_hold(monkeypatch):
+def cannot_hold():
     """Be a host without cgroups: what passes its limit there is refused memory or killed."""
     workers = ProcessExecutor("regrow.authoring.outpost", detect=lambda: None)
-    monkeypatch.setattr(home, "workers", workers)  # the test's host is made with it
-    yield
+    with home.use_executor(workers):
+        yield
     workers.close()
 
 

@@ -145,7 +145,7 @@ EVENTS: list[Event] = [
         calls={"learn": 7},
         strands={"prefetch": 1},
         position=7,
-    ),  # fmt: skip
+    ),
     WorkerEnded(path="agent#1/train#1", attempt=6, how="exit code 3", code=3),
 ]
 """Each kind that is new in format 2, and an attempt's failure with each remedy."""

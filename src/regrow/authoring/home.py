@@ -6,8 +6,11 @@ import atexit
 import os
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from regrow.engine.executor import Executor
 from regrow.engine.host import Host
 from regrow.executors.process import ProcessExecutor
 from regrow.healing.ladder import Ladder
@@ -24,6 +27,7 @@ _guard = threading.Lock()
 
 workers = ProcessExecutor("regrow.authoring.outpost")
 """This process's one executor, for all its hosts: the machine's memory and processors are there once."""
+_executor: Executor = workers
 _ladder = Ladder()
 
 
@@ -42,12 +46,34 @@ def host_of(store: StoreLike) -> Host:
         if store is None or isinstance(store, str | os.PathLike):
             key = (os.getpid(), folder(store).absolute())
             if key not in _hosts:
-                _hosts[key] = Host(SqliteStore(key[1]), workers, _ladder)
+                _hosts[key] = Host(SqliteStore(key[1]), _executor, _ladder)
             return _hosts[key]
         host = _hosts_of_objects.get(id(store))
         if host is None:
-            host = _hosts_of_objects[id(store)] = Host(store, workers, _ladder)
+            host = _hosts_of_objects[id(store)] = Host(store, _executor, _ladder)
         return host
+
+
+@contextmanager
+def use_executor(executor: Executor) -> Iterator[None]:
+    """Let all hosts of this process, and those to come, run bodies with another executor meanwhile.
+
+    Args:
+        executor: usually one that wraps `workers`, to watch or to disturb what it does.
+    """
+    global _executor  # noqa: PLW0603 - the process's, not an object's
+    with _guard:
+        former, _executor = _executor, executor
+        for host in (*_hosts.values(), *_hosts_of_objects.values()):
+            host.executor = executor
+    try:
+        yield
+    finally:
+        with _guard:
+            _executor = former
+            for host in (*_hosts.values(), *_hosts_of_objects.values()):
+                if host.executor is executor:
+                    host.executor = former
 
 
 def forget(host: Host) -> None:

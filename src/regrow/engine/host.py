@@ -38,6 +38,7 @@ class Host:
         store: where the runs are.
         vault: where their values go.
         committer: through which their records go.
+        executor: where their bodies run. May be exchanged; runs that are under way keep the one they have.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Host:
         self._beat_seconds = min(_BEAT_SECONDS, lease_seconds / 3)
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
-        self._executor = executor
+        self.executor = executor
         self._healer = healer
         self._clock = clock
         self._lease_seconds = lease_seconds
@@ -107,7 +108,7 @@ class Host:
                 log,
                 self.committer,
                 self.vault,
-                self._executor,
+                self.executor,
                 self._healer,
                 self,
                 strict=strict,
