@@ -19,8 +19,8 @@ def train(epochs: int) -> list[tuple[int, int]]:
             if len(done) == 3 and regrow.current().attempt == 1:
                 time.sleep(30)  # the notice comes now
     except regrow.Preempted as notice:
-        assert notice.source == "aws"
-        saved.save(done)
+        if notice.source == "aws":
+            saved.save(done)
         raise
     return done
 
