@@ -5,9 +5,12 @@ PYTHON ?= python3
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+SEEDS ?=
+SEED ?=
+HARDSHIP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix bench lock clean python venv-demo venv-test venv-lock
+.PHONY: help demo test sim check fix bench lock clean python venv-demo venv-test venv-lock
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +24,10 @@ demo: venv-demo  ## set up .venv/demo and run the demo
 
 test: venv-test  ## set up .venv/test and run the tests
 	@.venv/test/bin/python -m pytest $(TEST_ARGS)
+
+sim: venv-test  ## play simulated worlds: SEEDS=20000 for more, SEED=123 for that one, HARDSHIP=4 for worse
+	@REGROW_SIM_SEEDS=$(SEEDS) REGROW_SIM_SEED=$(SEED) REGROW_SIM_HARDSHIP=$(HARDSHIP) \
+	    .venv/test/bin/python -m pytest -rP tests/sim/test_world.py
 
 check: venv-test  ## lint, format, types, layers
 	.venv/test/bin/ruff check .

@@ -65,13 +65,17 @@ class AwaitTurn(msgspec.Struct, frozen=True):
     known: CallState
 
 
+class AwaitRecorded(msgspec.Struct, frozen=True):
+    """Wait until the code has been given all recorded outcomes: this call's, which is new, comes after them."""
+
+
 class _Result(msgspec.Struct, frozen=True):
     """What an attempt gave, whatever that is."""
 
     value: Any
 
 
-Todo = RunBody | WaitUntil | AwaitTurn | Ticket
+Todo = RunBody | WaitUntil | AwaitTurn | AwaitRecorded | Ticket
 """What a life asks for. A ticket is something that must become durable before the call goes on."""
 
 _Life = Generator[Todo, Any, Any]
@@ -93,6 +97,8 @@ async def call_async(invocation: Invocation) -> Any:
                     await driver.wait_until(todo.moment)
                 elif isinstance(todo, AwaitTurn):
                     await driver.take_turn(todo.known)
+                elif isinstance(todo, AwaitRecorded):
+                    await driver.let_recorded_go_first()
                 else:
                     await driver.durable(todo)
             except BaseException as error:  # noqa: BLE001 - the life decides what it means
@@ -117,7 +123,7 @@ def call_sync(invocation: Invocation) -> Any:
                     result = driver.executor.run_blocking(todo.callee, todo.scope, invocation.args, invocation.kwargs)
                 elif isinstance(todo, WaitUntil):
                     driver.wait_in_thread_until(todo.moment)
-                elif not isinstance(todo, AwaitTurn):  # only coroutines take turns
+                elif not isinstance(todo, AwaitTurn | AwaitRecorded):  # only coroutines take turns
                     driver.durable_in_thread(todo)
             except BaseException as error:  # noqa: BLE001 - the life decides what it means
                 todo = life.throw(error)
@@ -200,11 +206,15 @@ def _attempt(
             kept, result = result, driver.load(result.value)
         else:
             kept = driver.keep(result, "result")
+        if loop is not None and driver.is_ahead():
+            yield AwaitRecorded()
     except Exception as problem:  # noqa: BLE001 - a failure is a result: it is recorded, then handed on
         driver.check()
         error = problem
         if scope.timed_out and scope.allowed is not None:
             error = TimedOut(call.path, *scope.allowed).with_traceback(problem.__traceback__)
+        if loop is not None and driver.is_ahead():
+            yield AwaitRecorded()
     else:
         driver.tally.executed += 1
         outdated = driver.checkpoint_of(call.path) if call.kind == "task" else None

@@ -219,6 +219,15 @@ class Driver:
         if self._turns is not None:
             await self._turns.wait_for(known.seq, known.patience + GRACE_SECONDS)
 
+    def is_ahead(self) -> bool:
+        """Tell whether an outcome that has just come about would overtake recorded ones."""
+        return self._turns is not None and self._turns.is_ahead()
+
+    async def let_recorded_go_first(self) -> None:
+        """Wait until the code has been given all recorded outcomes."""
+        if self._turns is not None:
+            await self._turns.wait_for_recorded(GRACE_SECONDS)
+
     def note_strand(self, task: asyncio.Task[Any]) -> None:
         """Note that the code has begun one more strand."""
         if self._turns is not None:
@@ -314,7 +323,8 @@ class Driver:
             actor: who or what caused it.
         """
         with self._lock:
-            if self.halted is not None and not at_last:
+            over = self.halted is not None or (self.closing and self.log.state.ended is not None)
+            if over and not at_last:
                 return
             try:
                 record, entry = self.log.append(event, blobs, actor)

@@ -125,7 +125,7 @@ class _Calls:
         elif isinstance(event, _OfCall):
             yield from self._success(event)
             if not isinstance(event, ChunkYielded):
-                yield from self._attempts(event)
+                yield from self._attempts(event, record.time)
             if isinstance(event, CallStarted) and event.once:
                 self._once.add(event.call.path)
 
@@ -139,7 +139,7 @@ class _Calls:
         elif again and not isinstance(event, CallCancelled):  # the code may give up while a success is being recorded
             yield "nothing happens in a call that has succeeded", f"{_name(event)} of {path} after its success"
 
-    def _attempts(self, event: _OfAttempt) -> _Found:
+    def _attempts(self, event: _OfAttempt, time: float) -> _Found:
         path = event.call.path
         if event.attempt < self._attempt.get(path, 1):
             yield "attempts count up", f"attempt {event.attempt} of {path} follows attempt {self._attempt.get(path, 1)}"
@@ -148,7 +148,8 @@ class _Calls:
             if event.attempt <= self._failed.get(path, 0):
                 yield "an attempt fails once", f"attempt {event.attempt} of {path} has failed before"
             self._failed[path] = event.attempt
-        if isinstance(event, AttemptFailed) and event.retry_at < event.started:
+        # A clock that was set back during the attempt explains it; the record's own time shows that.
+        if isinstance(event, AttemptFailed) and event.retry_at < event.started <= time:
             yield (
                 "no retry comes before its failure",
                 f"{path} was to be tried again before attempt {event.attempt} began",

@@ -5,18 +5,24 @@ When a run is resumed, every recorded call could be answered at once. Code that 
 another winner than it did. So an outcome waits until every earlier one has been given, and until the code has had a few
 turns of the event loop to act on it.
 
+The outcome of a call that is executed now comes after all that were recorded: however quick it is this time, what was
+recorded had been first.
+
 If an earlier one is not asked for in as much time as the code once took to get there, the code has been edited, and the
-outcome is given all the same. Code that runs on a single strand asks in the recorded order, and never waits.
+outcome is given all the same. That time is counted in small pieces, so that a process which stands still for a while
+(a stopped machine, a closed lid, a slow disk) has lost one of them and not its patience. Code that runs on a single
+strand asks in the recorded order, and never waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections import deque
 from typing import Any
 
-from regrow.engine.state import RunState, enclosing
+from regrow.engine.state import CallState, RunState, enclosing
 from regrow.journal.records import CallFailed, CallSucceeded
 
 _TURNS_TO_ACT = 8
@@ -25,16 +31,24 @@ _TURNS_TO_ACT = 8
 _LONGEST_WAIT = 60.0
 """Seconds after which edited code is recognised at the latest."""
 
+_PIECES = 16
+"""Into how many pieces a wait is cut; a process that stands still loses no more than one of them."""
+
 
 class Turns:
     """The outcomes that were recorded before this life of a run began, in order, and which of them were given."""
 
     def __init__(self, state: RunState) -> None:
         """Set out from what is known when the run is taken up."""
-        self._left = deque(_outcomes_to_give(state))
+        left = _outcomes_to_give(state)
+        self._left = deque(call.seq for call in left)
+        self._patience = max((call.patience for call in left), default=0.0)
+        # What was recorded after a failure that is taken back may never be asked for again.
+        self._now: float = math.inf if state.detour is None else state.detour
+        self._executed = itertools.count(1)
         self._given: set[int] = set()
         self._strands: set[asyncio.Task[Any]] = set()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
+        self._waiting: dict[float, asyncio.Future[None]] = {}
         self._moving_on = False
 
     def note_strand(self, task: asyncio.Task[Any]) -> None:
@@ -64,18 +78,34 @@ class Turns:
                 self._moving_on = True
                 waiting.get_loop().call_soon_threadsafe(self._move_on, _TURNS_TO_ACT)
 
-    async def wait_for(self, seq: int, seconds: float) -> None:
+    async def wait_for(self, seq: float, seconds: float) -> None:
         """Wait until all outcomes recorded before `seq` have been given; at most so many seconds."""
         turn = self._waiting[seq] = asyncio.get_running_loop().create_future()
+        left = min(seconds, _LONGEST_WAIT)
+        piece = left / _PIECES
         try:
-            async with asyncio.timeout(min(seconds, _LONGEST_WAIT)):
-                await turn
-        except TimeoutError:
-            self._give_up_before(seq)
+            while left > 0 and not turn.done():
+                await asyncio.wait((turn,), timeout=piece)
+                left -= piece
+            if not turn.done():
+                self._give_up_before(seq)
         finally:
             del self._waiting[seq]
 
-    def _give_up_before(self, seq: int) -> None:
+    def is_ahead(self) -> bool:
+        """Tell whether an outcome that has just come about would overtake recorded ones."""
+        return bool(self._left) and self._left[0] < self._now and bool(self._strands)
+
+    async def wait_for_recorded(self, grace: float) -> None:
+        """Let all recorded outcomes be given first; at most for as long as the code once took to get there.
+
+        Args:
+            grace: seconds to wait beyond that.
+        """
+        place = min(self._now, _AFTER_ALL) + next(self._executed) * _APART
+        await self.wait_for(place, self._patience + grace)
+
+    def _give_up_before(self, seq: float) -> None:
         """Wait no more for outcomes that nobody asks for."""
         while self._left and self._left[0] < seq:
             self._given.discard(self._left.popleft())
@@ -93,8 +123,14 @@ class Turns:
                 waiting.set_result(None)
 
 
-def _outcomes_to_give(state: RunState) -> list[int]:
-    """Give the places of the outcomes that the code will ask for, and of which it may make something.
+_AFTER_ALL = float(2**40)
+"""A place after any that a run can have."""
+_APART = 2.0**-12
+"""What keeps outcomes of one place apart, while they wait for it."""
+
+
+def _outcomes_to_give(state: RunState) -> list[CallState]:
+    """Give the calls, in order, with the outcomes that the code will ask for, and of which it may make something.
 
     Those inside of a call that has an outcome itself are not asked for. Those of an attempt that failed were given in
     that attempt; the next one asks for them whenever it begins.
@@ -115,8 +151,9 @@ def _outcomes_to_give(state: RunState) -> list[int]:
             asked_from[one] = bound
         return bound
 
-    return sorted(
-        call.seq
+    asked = [
+        call
         for path, call in state.calls.items()
         if isinstance(call.outcome, CallSucceeded | CallFailed) and call.seq > counts_from(enclosing(path))
-    )
+    ]
+    return sorted(asked, key=lambda call: call.seq)

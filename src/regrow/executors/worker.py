@@ -24,7 +24,7 @@ from regrow.codec import capture, registry
 from regrow.engine import decide
 from regrow.engine.branches import belongs_to, drive_on, here, install, run_on
 from regrow.engine.callee import Callee
-from regrow.engine.committer import Committer, Ticket
+from regrow.engine.committer import Committer, Ticket, arrive
 from regrow.engine.driver import Driver
 from regrow.engine.healer import Healer
 from regrow.engine.log import RunLog
@@ -32,7 +32,7 @@ from regrow.engine.run_logging import run_logging
 from regrow.engine.scope import Scope
 from regrow.engine.state import RunState
 from regrow.engine.vault import INLINE_BYTES, Kept, Vault
-from regrow.errors import Failure, Preempted, TimedOut, UsageError
+from regrow.errors import Failure, Preempted, RegrowError, TimedOut, UsageError
 from regrow.executors import own
 from regrow.executors.channel import ChannelClosed, SocketChannel
 from regrow.executors.limits import cgroup_v1, rlimits, usage
@@ -260,6 +260,7 @@ class _WorkerDriver(Driver):
         self._bounds = start.bounds
         self._shields = 0
         self._due: BaseException | None = None
+        self._interruption: BaseException | None = None
 
     @property
     def bounds(self) -> Bounds | None:
@@ -280,8 +281,17 @@ class _WorkerDriver(Driver):
         with rlimits.file_size_lifted():
             return super().keep(value, where, inline_bytes=inline_bytes)
 
+    def durable_in_thread(self, ticket: Ticket) -> None:
+        try:
+            arrive(ticket)
+        except RegrowError as problem:
+            if problem is self._interruption:
+                raise  # it struck while we waited: the record is on its way, and nothing is wrong with it
+            raise self.halt(problem) from None
+
     def interrupt_now_or_after(self, interruption: BaseException) -> None:
         """Interrupt the main thread; not between a record's place in our own log and its being on its way."""
+        self._interruption = interruption
         if self._shields:
             self._due = interruption
         else:
