@@ -32,6 +32,8 @@ MAX_CHAIN: Final = 16
 MAX_RECORDS: Final = 256
 """How many exceptions one record holds in all: causes and contexts branch, so their depth alone bounds little."""
 _LONGEST_TEXT: Final = 16_384
+_LONGEST_ARGUMENT: Final = 65_536
+"""A record is read whole at every resume, and an exception is no place for data."""
 _LAYERS: Final = frozenset({"infrastructure", "network", "logical", "semantic"})
 
 _encode_record: Final = msgspec.msgpack.Encoder().encode
@@ -119,7 +121,9 @@ def _text(show: Callable[[object], str], value: object, *, otherwise: str | None
 def _storable(value: object) -> object:
     """Give a value if it can be stored, else its repr."""
     if type(value) is str:
-        return redact(value)
+        return redact(value) if len(value) <= _LONGEST_ARGUMENT else _text(str, value)
+    if type(value) is bytes and len(value) > _LONGEST_ARGUMENT:
+        return _text(repr, value[:_LONGEST_TEXT])
     try:
         encode(value)
     except Exception:  # noqa: BLE001 - a half-made object may fail in any way

@@ -31,12 +31,15 @@ def module_alias(obj: object) -> str:
 
 def main_alias() -> str:
     """Name this process's ``__main__`` module."""
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
-    if spec is not None:
-        return str(spec.name)
-    file = getattr(main, "__file__", None)
-    return _stem(file) if file else "__main__"
+    # In a child of multiprocessing's spawn, a script is the latter while it is loaded, and both afterwards.
+    for main in (sys.modules.get("__main__"), sys.modules.get("__mp_main__")):
+        spec = getattr(main, "__spec__", None)
+        if spec is not None:
+            return str(spec.name)
+        file = getattr(main, "__file__", None)
+        if file:
+            return _stem(file)
+    return "__main__"
 
 
 @functools.cache  # asked for each instance that is read

@@ -23,7 +23,7 @@ from regrow.engine.healer import GiveUp
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
 from regrow.engine.vault import Kept
-from regrow.errors import OutcomeUnknown, TimedOut, UsageError
+from regrow.errors import Failure, OutcomeUnknown, TimedOut, UsageError
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -223,6 +223,18 @@ def _attempt(
             yield ticket
         driver.drop(outdated)
         return _Result(result)
+    return (yield from _failed(driver, callee, call, scope, error, loop))
+
+
+def _failed(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, callee: Callee, call: Call, scope: Scope, error: Exception, loop: _Loop
+) -> Generator[Todo, Any, _Result | float]:
+    """Say what follows from a failed attempt, and record it; gives and raises what `_attempt` does."""
+    attempt, started = scope.attempt, scope.begun
+    if scope.options.once and callee.isolated and _hides_outcome(error, call):
+        decision = yield from _reconcile(driver, callee, call, decide.AskOutcome(attempt), loop)
+        if isinstance(decision, decide.Accept):
+            return _Result((yield from _accept(driver, call, decision, loop)))
     again = decide.blame(error, driver.run, call.path)
     verdict = judge(driver, scope, error)
     if isinstance(verdict, GiveUp):
@@ -235,6 +247,13 @@ def _attempt(
     yield driver.record(failed, loop)
     driver.begin_anew(call.path)
     return verdict.moment
+
+
+def _hides_outcome(error: Exception, call: Call) -> bool:
+    """Tell whether a call's worker was gone before it could say what its task had done."""
+    if not isinstance(error, Failure) or error.layer != "infrastructure" or error.path != call.path:
+        return False
+    return error.__cause__ is None and bool(error.facts.get("begun", True))
 
 
 def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) -> _Life:

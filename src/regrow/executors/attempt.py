@@ -14,17 +14,17 @@ import signal
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
 from regrow.engine.driver import Driver
 from regrow.engine.vault import Kept
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, TimedOut
 from regrow.executors.briefing import brief, sized
 from regrow.executors.capacity import Claim, Placed
 from regrow.executors.conversation import Conversation
-from regrow.executors.evidence import Evidence, Reason
+from regrow.executors.evidence import NOT_BEGUN, Evidence, Reason
 from regrow.executors.forkserver import WorkerProcess
 from regrow.executors.limits import machine, usage
 from regrow.executors.limits.cgroups import Cgroup, CgroupHost
@@ -38,10 +38,14 @@ from regrow.executors.worker import GRACE_SECONDS
 from regrow.journal.records import WorkerStarted
 from regrow.values.resources import Resources
 
+T = TypeVar("T")
+
 _CLEAN_UP_SECONDS = 1.0
 """How long a worker that regrow ends has for its ``finally`` blocks."""
 _DRAIN_SECONDS = 2.0
 """How long to wait for what a dead worker has still in its pipes; its children may hold them open a little longer."""
+_HEED_SECONDS = 0.1
+"""Between two looks whether the driver goes on."""
 _START_SECONDS = 60.0
 """How long a forked worker may take to be under its limits, which takes milliseconds, before its time begins anyway."""
 
@@ -91,7 +95,7 @@ class Attempt:
             number: which no other attempt of this office has.
             parent: the attempt inside which this one was asked for.
         """
-        self.id = f"{job.name}-{number}"
+        self.id = f"{number}-{job.name}"
         self.job = job
         self._office = office
         self._driver = driver
@@ -124,11 +128,13 @@ class Attempt:
             CancelledError: nobody wants it any more; by then the worker is gone.
         """
         resources, size_from = sized(self._driver, self.job, self._office.host)
-        placed = await self._office.place(Claim(self.id, resources, self.job.priority, self._parent))
+        placed = await self._in_time("still in the queue", self._office.place(self._claim(resources)))
         queued = time.monotonic() - self._began
-        scratch = make_scratch(self.id)
+        scratch: Path | None = None
         try:
-            self._process = process = await self._office.fork(self.job, resources)
+            scratch = make_scratch(self.id)
+            waiting = f"still waiting for a worker that has loaded {self.job.code.file}"
+            self._process = process = await self._in_time(waiting, self._office.fork(self.job, resources))
             # In a thread: to move a process takes the kernel milliseconds when nothing else has just woken it up.
             await self._to_the_end(asyncio.to_thread(self._make_group, process.pid, resources))
             try:
@@ -138,7 +144,30 @@ class Attempt:
                     await asyncio.to_thread(self._group.close)
         finally:
             self._office.leave(self.id)
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+            if scratch is not None:
+                await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    def _claim(self, resources: Resources) -> Claim:
+        return Claim(self.id, resources, self.job.priority, self._parent)
+
+    async def _in_time(self, how_far: str, work: Coroutine[Any, Any, T]) -> T:
+        """Do what comes before a task's own time; a deadline passes all the same.
+
+        Raises:
+            TimedOut: it has.
+        """
+        if self.job.allowed is None or self.job.allowed[1] != "deadline":
+            return await work
+        limit, scope = self.job.allowed
+        bound = asyncio.timeout(limit - (time.monotonic() - self._began))
+        try:
+            async with bound:
+                return await work
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            late = TimedOut(self.job.call.path, limit, scope)
+            raise late.explained(evidence=(f"when its deadline passed it was {how_far}",), facts=NOT_BEGUN) from None
 
     # -- ending it early -----------------------------------------------------------------------------------------------
 
@@ -237,6 +266,7 @@ class Attempt:
                 )
             )  # fmt: skip
             side += [
+                self._beside(self._heed_driver()),
                 self._beside(self._supervision.look_after()),
                 self._beside(self._keep_time(talk)),
             ]
@@ -319,6 +349,17 @@ class Attempt:
         )
         self._driver.hand_in(started)
 
+    async def _heed_driver(self) -> None:
+        """End the worker when its driver is over, also when nobody can tell us because its own loop is blocked."""
+        driver = self._driver
+        while not driver.closing:  # noqa: ASYNC110 - it is closed in other threads, on other loops or on none
+            await asyncio.sleep(_HEED_SECONDS)
+        self._cancelled = True
+        if driver.is_over or driver.is_abandoned():
+            self.stop("cancelled")  # another driver may have the run by now: nothing can be saved any more
+        else:
+            self.preempt("the driver", GRACE_SECONDS)
+
     async def _gone(self, process: WorkerProcess) -> Exited | None:
         """Wait until the worker is gone, however often that is cancelled meanwhile."""
         while not process.exited.done():
@@ -326,7 +367,7 @@ class Attempt:
                 await asyncio.wait((process.exited,))
             except asyncio.CancelledError:
                 first, self._cancelled = not self._cancelled, True
-                if not first:
+                if not first or self._driver.is_over:
                     self._kill()
                 elif self._driver.closing:  # the run will be resumed, so what can be saved is worth the time
                     self.preempt("the driver", GRACE_SECONDS)

@@ -16,8 +16,8 @@ import msgspec
 from regrow.executors.messages import FromWorker, ToWorker
 
 _LENGTH: Final = struct.Struct("<I")
-LARGEST_FRAME: Final = 1 << 31
-"""What is larger is no message of ours. Values above 64 KiB travel as blobs, so most are far smaller."""
+LARGEST_FRAME: Final = 1 << 28
+"""What is larger is no message of ours. Values above 64 KiB are blobs, and go to their folder where there is one."""
 
 _encode = msgspec.msgpack.Encoder().encode
 to_worker: Final = msgspec.msgpack.Decoder(ToWorker)

@@ -163,6 +163,11 @@ class Conversation:
         """Record what the worker asks for, if it is its own to record."""
         if not self._is_its_own(message.event):
             raise ProtocolBroken(f"{self._path}: its worker wanted to record {message.event}")
+        event = message.event
+        if isinstance(event, CallSucceeded | CallFailed):
+            known = self._driver.log.state.calls.get(event.call.path)
+            if known is not None and isinstance(known.outcome, CallSucceeded):
+                raise ProtocolBroken(f"{event.call.path} has succeeded already, and its worker wants to record more")
         if message.number is None:
             self._driver.hand_in(message.event, message.blobs)
             return

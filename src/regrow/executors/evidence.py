@@ -21,6 +21,8 @@ Reason = Literal[
 ]
 """Why regrow itself ended a worker. ``host memory``: the machine, or the container around it, was about to run out."""
 
+NOT_BEGUN: Final[dict[str, Any]] = {"begun": False}
+"""The facts of a failure that came before the task itself had begun."""
 SHOWN_SAMPLES: Final = 8
 """How many of the last samples go into the facts of a failure."""
 

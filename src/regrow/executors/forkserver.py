@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import IO, TypeVar
 
 import msgspec
 
 from regrow.codec import rebuild
+from regrow.engine.branches import start_apart
+from regrow.engine.decide import note
 from regrow.executors.channel import Frames
 from regrow.executors.messages import Code
 from regrow.executors.warm import (
@@ -42,6 +46,16 @@ nothing that is commonly a secret. A proxy's address often holds a password, so 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "POLARS_MAX_THREADS")
 """How numeric libraries are told how many threads to use. Left alone, each worker would use all processors, and the
 server, in which OpenBLAS starts its threads when it is imported, would not be single-threaded."""
+
+
+_log = logging.getLogger("regrow")
+
+_LONG_SECONDS = 10.0
+"""After how long it is said that a module is still being loaded."""
+_LOAD_SECONDS = 300.0
+"""How long that may take. Large frameworks take half a minute on a slow disk; a lock that is held takes for ever."""
+_ENDING_SECONDS = 2.0
+"""How long a server may take to end its workers and itself."""
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -169,13 +183,15 @@ class ForkServer:
             try:
                 reader, server._news = await asyncio.open_unix_connection(sock=news)
                 frames = Frames(reader, news_decoder)
-                match await frames.next():
+                match await cls._first_news(frames, environment):
                     case Loaded(threads=threads):
                         server.threads_left = threads
                     case NotLoaded() as said:
                         raise _load_failure(said, environment)
                     case _:
-                        raise LoadingEnded(_last_words(environment, process, errors))
+                        process.kill()  # it has closed its end, and may live on all the same
+                        code = await asyncio.to_thread(process.wait)
+                        raise LoadingEnded(_last_words(environment, code, errors))
             except BaseException:
                 process.kill()  # it has no workers yet, and may be in the middle of a long import
                 server.close()
@@ -228,11 +244,28 @@ class ForkServer:
             self._listening.cancel()
         if self._news is not None:
             self._news.close()
+        start_apart(threading.Thread(target=self._wait, name="regrow-server-end", daemon=True))
+
+    def _wait(self) -> None:
+        """Wait for the end of the server, which ends its workers first, beside the loop."""
         try:
-            self._process.wait(2)
+            self._process.wait(_ENDING_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    @staticmethod
+    async def _first_news(frames: Frames[News], environment: Environment) -> News | None:
+        """Wait until a server has loaded its code; say so if that takes long, and give it up if it takes too long."""
+        first = asyncio.ensure_future(frames.next())
+        done, _ = await asyncio.wait((first,), timeout=_LONG_SECONDS)
+        if not done:
+            _log.warning("a worker process is still loading %s after %g s", environment.file, _LONG_SECONDS)
+            done, _ = await asyncio.wait((first,), timeout=_LOAD_SECONDS - _LONG_SECONDS)
+        if not done:
+            first.cancel()
+            raise LoadingEnded(f"{environment.file} was not loaded in a worker process within {_LOAD_SECONDS:g} s")
+        return first.result()
 
     async def _listen(self, frames: Frames[News]) -> None:
         while (news := await frames.next()) is not None:
@@ -273,12 +306,23 @@ def _path() -> list[str]:
 
 def _load_failure(said: NotLoaded, environment: Environment) -> BaseException:
     error = rebuild(said.error)
-    error.add_note(f"regrow: while loading {environment.file} as {environment.module} in a worker process")
-    return error if isinstance(error, Exception) else ImportError(f"loading {environment.file} ended in {error!r}")
+    note(error, f"regrow: while loading {environment.file} as {environment.module} in a worker process")
+    wanted = error.args[0] if isinstance(error, KeyError) and error.args else None
+    if isinstance(wanted, str) and wanted in os.environ:
+        note(
+            error,
+            f"regrow: {wanted} is in the driver's environment, but not in that of its workers. What secrets= names "
+            f"arrives after loading: read it inside the task, or hand it over with env= if it is no secret",
+        )
+    if isinstance(error, Exception):
+        return error
+    return ImportError(
+        f"loading {environment.file} in a worker process ended in {error!r}; what is to run only in the program itself "
+        f"belongs under `if __name__ == '__main__':`"
+    )
 
 
-def _last_words(environment: Environment, process: subprocess.Popen[bytes], errors: IO[bytes]) -> str:
-    code = process.wait()
+def _last_words(environment: Environment, code: int, errors: IO[bytes]) -> str:
     errors.seek(0)
     said = errors.read()[-2000:].decode("utf-8", "replace").strip()
     return f"loading {environment.file} ended its process with status {code}" + (f":\n{said}" if said else "")

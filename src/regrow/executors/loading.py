@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 
@@ -81,10 +81,14 @@ def load(module: str, file: str) -> ModuleType:
     """
     known = sys.modules.get(module)
     if known is not None:
-        return known
-    spec = _spec_by_name(module, file) or importlib.util.spec_from_file_location(module, file)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python file", name=module, path=file)
+        if Path(getattr(known, "__file__", None) or "").resolve() == Path(file).resolve():
+            return known
+        raise ImportError(f"{file} has the name of the module {module!r}, which is in use; rename the file")
+    # Whatever the file is called: an executable script often has no suffix.
+    from_file = importlib.util.spec_from_file_location(module, file, loader=SourceFileLoader(module, file))
+    spec = _spec_by_name(module, file) or from_file
+    assert spec is not None  # noqa: S101 - with a loader given there is one
+    assert spec.loader is not None  # noqa: S101 - likewise
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded
     try:

@@ -21,6 +21,7 @@ from regrow.errors import UsageError, WorkerLost
 from regrow.executors import scratch
 from regrow.executors.attempt import Attempt
 from regrow.executors.capacity import Capacity, Claim, Placed
+from regrow.executors.evidence import NOT_BEGUN
 from regrow.executors.forkserver import Environment, ForkServer, LoadingEnded, ServerLost, WorkerProcess
 from regrow.executors.limits import cgroups, machine
 from regrow.executors.limits.cgroups import CgroupHost
@@ -89,7 +90,7 @@ class LocalOffice:
         """
         why = self._capacity.refuse(claim.resources)
         if why is not None:
-            raise UsageError(f"{claim.id.rpartition('-')[0]} cannot run on this host: {why}")
+            raise UsageError(f"{claim.id.partition('-')[2]} cannot run on this host: {why}")
         future: asyncio.Future[Placed] = self.loop.create_future()
         self._waiting[claim.id] = future
         self._admit(self._capacity.ask(claim))
@@ -142,7 +143,7 @@ class LocalOffice:
             raise ImportError(str(problem)) from None
         except ServerLost as problem:
             lost = WorkerLost(job.call.path)
-            raise lost.explained(confidence="certain", evidence=(str(problem),)) from None
+            raise lost.explained(confidence="certain", evidence=(str(problem),), facts=NOT_BEGUN) from None
 
     async def _forked(self, environment: Environment) -> WorkerProcess:
         server = await self._server(environment)

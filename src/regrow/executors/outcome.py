@@ -54,7 +54,8 @@ def conclude(
     if isinstance(outcome, Threw) and outcome.kind == "halted" and isinstance(error, RegrowError):
         raise driver.halt(error)
     if broken is not None:
-        raise WorkerLost(job.call.path) from broken
+        lost = WorkerLost(job.call.path)
+        raise lost.explained(confidence="certain", evidence=(f"regrow ended it: {broken}",)) from broken
     failure = diagnose(evidence)
     if failure is not None:
         if isinstance(outcome, Threw):

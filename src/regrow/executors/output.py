@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
 from collections.abc import Callable
 
+from regrow.executors.echo import echo
 from regrow.journal.store import LogLine
 from regrow.values.secret import redact
 from regrow.values.sizes import readable_size
@@ -102,7 +102,4 @@ class Output:
     def _tell(self, line: bytes, level: str) -> None:
         text = redact(line[:_LONGEST_LINE].decode("utf-8", "replace").rstrip("\r"))
         self._note(LogLine(time.time(), self._path, self._attempt, level, text))
-        try:
-            sys.stderr.write(f"{self._path.rpartition('/')[2]} | {text}\n")
-        except (OSError, ValueError):  # nobody listens
-            return
+        echo.tell(f"{self._path.rpartition('/')[2]} | {text}")

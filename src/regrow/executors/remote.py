@@ -26,7 +26,7 @@ from regrow.engine.decide import mark
 from regrow.engine.scope import Scope
 from regrow.engine.state import RunState
 from regrow.engine.vault import Kept
-from regrow.errors import RegrowError, StoreUnavailable
+from regrow.errors import RegrowError, StoreUnavailable, UsageError
 from regrow.executors.channel import ChannelClosed, SocketChannel
 from regrow.executors.inline import InlineExecutor
 from regrow.executors.jobs import job_of
@@ -46,21 +46,30 @@ from regrow.executors.messages import (
     ToWorker,
     Withdraw,
 )
+from regrow.executors.shield import Shield
 from regrow.executors.tracebacks import give_traceback
 from regrow.journal.records import Event, Record, RunEnded
 from regrow.journal.store import LogLine, SizeSeen
+
+FORKED = (
+    "a recorded call was made in a process that a task has forked (multiprocessing, ProcessPoolExecutor, os.fork); "
+    "recorded calls are made in the task's own process: do there what is recorded, or make it a task of its own"
+)
 
 
 class Line:
     """The channel, with answers handed to whoever asked."""
 
-    def __init__(self, channel: SocketChannel, on_stop: Callable[[Stop], None]) -> None:
+    def __init__(self, channel: SocketChannel, on_stop: Callable[[Stop], None], shield: Shield) -> None:
         """Speak over a channel whose first message has been read.
 
         Args:
             channel: the channel.
             on_stop: called in the reading thread when the driver wants an end.
+            shield: keeps a signal's exception from cutting a message in two.
         """
+        self._pid = os.getpid()
+        self._shield = shield
         self._channel = channel
         self._on_stop = on_stop
         self._numbers = itertools.count(1)
@@ -68,14 +77,22 @@ class Line:
         self.memory: int | None = None
         """The memory limit, once it was raised."""
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is the worker itself. A process that it has forked has a copy of its end, and must be silent."""
+        return os.getpid() == self._pid
+
     def listen(self) -> None:
         """Begin to read, in a thread of its own."""
         threading.Thread(target=self._listen, name="regrow-channel", daemon=True).start()
 
     def tell(self, message: msgspec.Struct) -> None:
         """Send what nobody answers. Without a driver there is nothing to go on for."""
+        if not self.is_ours:
+            raise UsageError(FORKED)
         try:
-            self._channel.send(message)
+            with self._shield:
+                self._channel.send(message)
         except ChannelClosed:
             _die()
 
@@ -234,8 +251,9 @@ class RemoteHost:
         self._line = line
 
     def note_log(self, _run: str, line: LogLine) -> None:
-        """See `Surroundings.note_log`."""
-        self._line.tell(Logged(line))
+        """See `Surroundings.note_log`; what a forked process logs is not told."""
+        if self._line.is_ours:
+            self._line.tell(Logged(line))
 
     def sizes(self, _task: str, _input_class: int) -> list[SizeSeen]:
         """See `Surroundings.sizes`; workers are placed by the driver, which asks its own store."""

@@ -22,6 +22,8 @@ _SAMPLED_SECONDS = 1.0
 """Between two records of samples: as often as the heartbeat makes them durable."""
 _DISK_SECONDS = 0.25
 """Between two looks at a scratch folder, which may hold many files."""
+_NEARLY = 0.9
+"""Share of its limit from which on a worker may be standing still."""
 _KERNEL_WATCHES = 0.1
 """Between two looks at a worker's memory where the kernel holds it to its limit, and looking is for evidence only."""
 
@@ -114,6 +116,8 @@ class Supervision:
         memory, processes = seen
         now = self._began + time.monotonic()
         self.watch.see(now, memory)
+        if self._by_kernel and self.resources.memory is not None and memory > _NEARLY * self.resources.memory:
+            self._when_held()  # an alarm may come a moment before the worker stands still, and none comes after
         if not self._by_kernel and self.watch.is_over():
             self._stop("memory")
         elif processes > self.resources.processes:

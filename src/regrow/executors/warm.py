@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import io
 import os
 import select
 import signal
@@ -193,6 +194,9 @@ class _Server:
             os.dup2(stderr, 2)
             os.close(stdout)
             os.close(stderr)
+            for stream in (sys.stdout, sys.stderr):
+                if isinstance(stream, io.TextIOWrapper):
+                    stream.reconfigure(line_buffering=True)  # what was printed is told, however the worker ends
             code = work(socket.socket(fileno=channel), self._healer)
         finally:
             os._exit(code)

@@ -15,8 +15,6 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -37,7 +35,8 @@ from regrow.executors import own
 from regrow.executors.channel import ChannelClosed, SocketChannel
 from regrow.executors.limits import cgroup_v1, rlimits, usage
 from regrow.executors.messages import Counted, FrameKind, Gave, Ready, Signalled, Start, Stop, Threw
-from regrow.executors.remote import Line, RemoteBlobs, RemoteCommitter, RemoteExecutor, RemoteHost, RemoteLog
+from regrow.executors.remote import FORKED, Line, RemoteBlobs, RemoteCommitter, RemoteExecutor, RemoteHost, RemoteLog
+from regrow.executors.shield import Shield
 from regrow.journal.blobs import BlobStore, FileBlobs
 from regrow.journal.records import Event
 from regrow.values.options import Options
@@ -68,7 +67,8 @@ class _Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._work: asyncio.Task[Any] | None = None
         self._born_with = 0
-        self._line = Line(channel, self._told_to_stop)
+        self._shield = Shield()
+        self._line = Line(channel, self._told_to_stop, self._shield)
         state = RunState()
         state.take_over(start.known, seq=start.seq, detour=start.detour)
         state.began, state.spent = start.began, start.spent
@@ -76,7 +76,7 @@ class _Worker:
             FileBlobs(Path(start.blobs)) if start.blobs is not None else RemoteBlobs(self._line, Path(start.scratch))
         )
         self._vault = Vault(blobs)
-        self._driver = _WorkerDriver(self._line, state, self._vault, healer, start)
+        self._driver = _WorkerDriver(self._line, self._shield, state, self._vault, healer, start)
         options = Options(name=job.name, retries=job.retries, on_oom=job.on_oom, budget=_budget(job.budget))
         self._scope = Scope(
             self._driver,
@@ -182,7 +182,7 @@ class _Worker:
         if self._loop is not None and self._work is not None:
             self._loop.call_soon_threadsafe(self._work.cancel)
         else:
-            self._driver.interrupt_now_or_after(self._interruption(self._stop))
+            self._shield.interrupt(self._interruption(self._stop))
 
     def _interruption(self, stop: Stop) -> BaseException:
         path = self._job.call.path
@@ -250,7 +250,9 @@ class _Worker:
 class _WorkerDriver(Driver):
     """A driver whose records go to the one that has the lease."""
 
-    def __init__(self, line: Line, state: RunState, vault: Vault, healer: Healer, start: Start) -> None:
+    def __init__(  # noqa: PLR0917 - the seams, each once
+        self, line: Line, shield: Shield, state: RunState, vault: Vault, healer: Healer, start: Start
+    ) -> None:
         # The two twins below have what a driver uses of theirs, and nothing else.
         log = cast("RunLog", RemoteLog(start.run, state))
         committer = cast("Committer", RemoteCommitter(line))
@@ -258,22 +260,20 @@ class _WorkerDriver(Driver):
         super().__init__(log, committer, vault, executor, healer, RemoteHost(line), strict=start.strict)
         self.line = line
         self._bounds = start.bounds
-        self._shields = 0
-        self._due: BaseException | None = None
-        self._interruption: BaseException | None = None
+        self._shield = shield
 
     @property
     def bounds(self) -> Bounds | None:
         return self._bounds
 
     def record(self, event: Event, loop: asyncio.AbstractEventLoop | None, blobs: tuple[str, ...] = ()) -> Ticket:
-        with self._shielded():
+        with self._shield:
             return super().record(event, loop, blobs)
 
     def hand_in(
         self, event: Event, blobs: tuple[str, ...] = (), *, at_last: bool = False, actor: str = "driver"
     ) -> None:
-        with self._shielded():
+        with self._shield:
             super().hand_in(event, blobs, at_last=at_last, actor=actor)
 
     def keep(self, value: object, where: str, *, inline_bytes: int = INLINE_BYTES) -> Kept:
@@ -281,35 +281,18 @@ class _WorkerDriver(Driver):
         with rlimits.file_size_lifted():
             return super().keep(value, where, inline_bytes=inline_bytes)
 
+    def check(self) -> None:
+        if not self.line.is_ours:
+            raise UsageError(FORKED)
+        super().check()
+
     def durable_in_thread(self, ticket: Ticket) -> None:
         try:
             arrive(ticket)
         except RegrowError as problem:
-            if problem is self._interruption:
+            if problem is self._shield.interruption:
                 raise  # it struck while we waited: the record is on its way, and nothing is wrong with it
             raise self.halt(problem) from None
-
-    def interrupt_now_or_after(self, interruption: BaseException) -> None:
-        """Interrupt the main thread; not between a record's place in our own log and its being on its way."""
-        self._interruption = interruption
-        if self._shields:
-            self._due = interruption
-        else:
-            raise interruption
-
-    @contextmanager
-    def _shielded(self) -> Iterator[None]:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        self._shields += 1
-        try:
-            yield
-        finally:
-            self._shields -= 1
-        if self._due is not None and not self._shields:
-            due, self._due = self._due, None
-            raise due
 
 
 def _budget(bounds: Bounds | None) -> Budget | None:

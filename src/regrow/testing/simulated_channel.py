@@ -19,6 +19,7 @@ from regrow.engine.committer import ThreadTicket, Ticket
 from regrow.executors.channel import SocketChannel, frame, to_worker
 from regrow.executors.messages import Ack, Append, Blob, Gave, Spawned, Stop, Threw, ToWorker
 from regrow.executors.remote import Line, RemoteCommitter, _numbered, _problem
+from regrow.executors.shield import Shield
 from regrow.testing.processes import Process
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class SimulatedLine(Line):
 
     def __init__(self, world: SimulatedWorld, process: Process, wire: Wire, on_stop: Callable[[Stop], None]) -> None:
         """Speak over a wire."""
-        super().__init__(cast("SocketChannel", _WorkersEnd(wire)), on_stop)
+        super().__init__(cast("SocketChannel", _WorkersEnd(wire)), on_stop, Shield())
         self._world = world
         self._process = process
         self._arrived: deque[ToWorker] = deque()

@@ -180,7 +180,7 @@ class ProcMeter:
             memory = min(memory, self._proportional(sizes))
         return Usage(
             memory=max(0, memory),
-            processes=len(stats),
+            processes=sum(not stat.ended for stat in stats.values()),
             cpu_seconds=sum(stat.ticks for stat in stats.values()) / _TICKS,
             threads=sum(stat.threads for stat in stats.values()),
         )
