@@ -21,7 +21,7 @@ import msgspec
 from regrow.engine.driver import Driver
 from regrow.engine.vault import Kept
 from regrow.errors import RegrowError, TimedOut
-from regrow.executors.briefing import brief, sized
+from regrow.executors.briefing import brief, most_memory, sized
 from regrow.executors.capacity import Claim, Placed
 from regrow.executors.conversation import Conversation
 from regrow.executors.evidence import NOT_BEGUN, Evidence, Reason
@@ -421,6 +421,7 @@ class Attempt:
             scratch=usage.scratch_size(scratch) if resources.disk is not None else None,
             held=held,
             outgrown=seen.outgrown,
+            data_limit=most_memory(job, self._office.host) if held and resources.memory is not None else None,
             data_limited=isinstance(outcome, Threw) and outcome.data_limited,
             ran=ran,
         )

@@ -118,7 +118,9 @@ def _by_frame(evidence: Evidence) -> _Verdict | None:
         case "raised":
             return None
         case "memory" if evidence.data_limited:
-            return _out_of_memory(evidence, limit=given.memory, by="RLIMIT_DATA"), "certain"
+            # Refused even what the last rung of its ladder would allow: that is the limit it came to.
+            limit = evidence.data_limit if evidence.data_limit is not None else given.memory
+            return _out_of_memory(evidence, limit=limit, by="RLIMIT_DATA"), "certain"
         case "memory":
             by = evidence.cgroup or "" if evidence.held and evidence.came_to_its_limit else ""
             return _out_of_memory(evidence, limit=evidence.bound, by=by), "likely"

@@ -72,6 +72,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
         ceiling: the most bytes that this host could give to one task.
         scratch: bytes in its scratch folder.
         data_limited: whether it was its RLIMIT_DATA that refused it memory.
+        data_limit: the bytes at which that stood; for a worker that may grow in place, the most that it could grow to.
         held: whether its cgroup lets it wait at its memory limit, and does not kill it.
         outgrown: the memory limits that it had before they were raised under it, in bytes.
         ran: for how many seconds it ran.
@@ -98,6 +99,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     ceiling: int | None = None
     scratch: int | None = None
     data_limited: bool = False
+    data_limit: int | None = None
     held: bool = False
     outgrown: tuple[int, ...] = ()
     ran: float = 0.0
