@@ -1,5 +1,6 @@
 """The main job from the command line: killed, started again, and given tables that cannot be learnt from."""
 
+import random
 import signal
 import time
 
@@ -8,7 +9,8 @@ import pytest
 pytest.importorskip("sklearn")
 pytestmark = pytest.mark.e2e
 
-SMALL = ("--csv", "small.csv", "--target", "price", "--rounds", "1", "--width", "4")
+WIDE = ("--csv", "wide.csv", "--target", "sold", "--rounds", "3", "--width", "8")
+SMALL = ("--csv", "small.csv", "--target", "price", "--rounds", "3", "--width", "2")
 
 
 @pytest.fixture
@@ -18,6 +20,17 @@ def small_table(desk):
         for number in range(60)
     ]
     (desk.folder / "small.csv").write_text("\n".join(["rooms,age,side,price", *rows]), "utf-8")
+
+
+@pytest.fixture
+def wide_table(desk):
+    """Thirty columns, of which three tell: all products of four of them are more than a worker is given at first."""
+    chance = random.Random(1)
+    rows = [[chance.gauss(0, 1) for _ in range(30)] for _ in range(300)]
+    sold = ["yes" if row[0] + row[1] - row[2] + chance.gauss(0, 0.5) > 0 else "no" for row in rows]
+    lines = [",".join([*(f"{value:.3f}" for value in row), label]) for row, label in zip(rows, sold, strict=True)]
+    head = ",".join([*(f"c{number}" for number in range(30)), "sold"])
+    (desk.folder / "wide.csv").write_text("\n".join([head, *lines]), "utf-8")
 
 
 def finished(desk):
@@ -54,6 +67,36 @@ def test_a_demo_that_has_finished_is_begun_anew(desk):
     assert first["run"]["id"] != second["run"]["id"]
     assert second["tally"]["replayed"] == 0
     assert first["result"]["winner"]["spec"] == second["result"]["winner"]["spec"]
+
+
+@pytest.mark.usefixtures("wide_table")
+def test_a_demo_heals_what_the_data_and_a_preemption_do_to_it_and_under_chaos_finds_the_same(desk):
+    peaceful = desk.regrow("demo", *WIDE, "--report", "page.html", "--json")
+    assert peaceful.code == 0, peaceful.err
+    attempts = peaceful.json["attempts"]
+    assert [one for one in attempts if one["name"] == "evaluate" and (one["growths"] or "grown to" in one["remedy"])]
+    assert "each experiment begins with 64 MiB of memory, kept by" in peaceful.err
+
+    training = [(one["failure"], one["outcome"]) for one in attempts if one["name"] == "train_winner"]
+    assert training == [("Preempted", "failed"), ("", "succeeded")]
+    epochs = [(one["number"], one["attempt"]) for one in peaceful.json["result"]["verdict"]["epochs"]]
+    assert epochs == [(1, 1), (2, 1), *((number, 2) for number in range(3, 9))]
+    assert peaceful.err.count("staged: SIGTERM") == 1
+
+    page = (desk.folder / "page.html").read_text("utf-8")
+    assert "What died, and how it was healed" in page
+    assert "One thing was staged" in page
+    assert 'aria-label="memory of each worker against its limit"' in page
+    assert 'id="timeline-train_winner-1-2' in page
+
+    chaotic = desk.regrow("demo", *WIDE, "--chaos", "--json")
+    assert chaotic.code == 0, chaotic.err
+    assert chaotic.json["chaos"]["workers_lost"] >= 1
+    assert chaotic.json["chaos"]["same_winner"] is True
+    assert "chaos 1 of at most" in chaotic.err
+    assert chaotic.json["result"]["winner"]["spec"] == peaceful.json["result"]["winner"]["spec"]
+    assert len(desk.regrow("ls", "--json").json["runs"]) == 2, "the run in peace was there to compare with"
+    assert desk.regrow("doctor").code == 0
 
 
 @pytest.mark.parametrize(

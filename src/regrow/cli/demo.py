@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import shlex
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
-from regrow.authoring.run import open_run
+from regrow.authoring.run import open_run, outcome_of
+from regrow.cli.chaos import Chaos, SpotNotice, Workers
+from regrow.cli.demo_lines import DemoLines
 from regrow.cli.documents import run_document, tally_document
 from regrow.cli.driving import Watch, carry_out
 from regrow.cli.loading import Recalled
-from regrow.cli.session import Mistake, Session, in_session, out, say, shared_options
-from regrow.engine.driver import Driver
+from regrow.cli.session import Leave, Mistake, Session, in_session, out, printable, say, shared_options
+from regrow.engine.driver import Driver, Tally
 from regrow.engine.host import Host
 from regrow.errors import RunHeld
+from regrow.insight.attempts import AttemptLine, attempts_of
 from regrow.insight.runs import short
-from regrow.journal.store import Store
+from regrow.journal.records import unseal_all
+from regrow.journal.store import RunRow, Store
 
-_EXTRA = {"sklearn", "pandas", "numpy", "matplotlib", "threadpoolctl", "scipy"}
+_EXTRA = {"sklearn", "pandas", "numpy", "matplotlib", "joblib", "threadpoolctl", "scipy"}
 _PROJECT = "default"
 _USUAL = {"rounds": 4, "width": 24, "seed": 0}
 
@@ -35,7 +40,7 @@ _USUAL = {"rounds": 4, "width": 24, "seed": 0}
 @click.option(
     "--dataset",
     type=click.Choice(["breast_cancer", "diabetes", "digits"]),
-    help="Real data that scikit-learn ships.  [default: breast_cancer]",
+    help="Real data that scikit-learn ships.  [default: digits]",
 )
 @click.option(
     "--rounds", type=click.IntRange(1, 10), default=4, show_default=True, help="How often to choose what to try."
@@ -44,6 +49,11 @@ _USUAL = {"rounds": 4, "width": 24, "seed": 0}
     "--width", type=click.IntRange(2, 200), default=24, show_default=True, help="How many ideas to try first."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Equal seeds give equal results.")
+@click.option(
+    "--chaos",
+    is_flag=True,
+    help="Kill workers by chance meanwhile, and compare the result with that of a run in peace.",
+)
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
@@ -62,12 +72,16 @@ def demo(
     rounds: int,
     width: int,
     seed: int,
+    chaos: bool,
     report: Path | None,
     fresh: bool,
 ) -> None:
     """Find the best model for a table, with an agent that survives.
 
     It profiles the table, tries models side by side, learns from each result what to try next, and writes a report.
+    Each experiment runs in a process of its own with little memory: what needs more is given more, and what needs too
+    much fails alone. One thing is staged: the process that trains the winner is preempted once, and goes on elsewhere.
+
     Kill it at any moment (Ctrl-C, kill -9, power) and give the same command again: it goes on, and nothing that has
     finished is done again.
     """
@@ -75,27 +89,105 @@ def demo(
         raise Mistake("--csv is a table of yours and --dataset one of scikit-learn's; give one of them")
     best_model = _example()
     try:
-        table = best_model.table_ref(csv=csv, target=target, dataset=dataset or "breast_cancer")
-    except importlib.import_module("regrow.examples.table").BadTable as bad:
+        table = best_model.table_ref(csv=csv, target=target, dataset=dataset or "digits")
+    except importlib.import_module("regrow.examples.profile").BadTable as bad:
         raise Mistake(str(bad)) from None
-    host = session.host(create=True)
-    task = best_model.find_best_model
-    watch = Watch(lines=False, log_level=logging.INFO)
-    question = best_model.run_key(table, rounds=rounds, width=width, seed=seed)
-    kwargs = {"rounds": rounds, "width": width, "seed": seed}
-    while True:
-        key, interrupted = _free_key(host.store, question, fresh=fresh)
-        opened = open_run(host, task, (table,), kwargs, key=key, observers=watch.observers)
-        if isinstance(opened, Driver):  # else it has finished since it was looked up
-            break
     given = {"csv": csv, "target": target, "dataset": dataset, "rounds": rounds, "width": width, "seed": seed}
-    again = _command(session, given | {"report": report})
-    if interrupted:
-        say(f"going on with run {short(opened.run)}, which was interrupted; what it has finished is not done again")
-    else:
-        say(f"run {short(opened.run)}; stop it at any moment, and go on with the same command: {again}")
-    result = carry_out(session, watch, host, opened, Recalled(task, (table,), kwargs))
-    _hand_over(session, host, opened, result, again=again, report=report)
+    search = _Search(
+        session,
+        session.host(create=True),
+        Recalled(best_model.find_best_model, (table,), {"rounds": rounds, "width": width, "seed": seed}),
+        best_model.run_key(table, rounds=rounds, width=width, seed=seed),
+        _command(session, given | {"report": report}),
+    )
+    if not chaos:
+        _hand_over(session, search.go(fresh=fresh), again=search.again, report=report)
+        return
+    search.again += " --chaos"
+    hurt = search.go(fresh=fresh, chaos=seed)
+    _hand_over(session, hurt, again=search.again, report=report, peaceful=search.in_peace())
+
+
+class _Found(msgspec.Struct):
+    """What a search has found, and how it went. Without a tally it was found by an earlier process.
+
+    Attributes:
+        row: the run.
+        outcome: an `Outcome` of the example's.
+        attempts: at all its calls.
+        tally: of this process.
+    """
+
+    row: RunRow
+    outcome: Any
+    attempts: tuple[AttemptLine, ...]
+    tally: Tally | None = None
+
+    @property
+    def lost(self) -> int:
+        """How many of its workers were killed from outside."""
+        return sum(attempt.failure == "WorkerLost" for attempt in self.attempts)
+
+    @property
+    def best(self) -> Any:
+        """What must come out the same, whatever is killed."""
+        return self.outcome.winner.spec, self.outcome.winner.score, self.outcome.verdict.metrics
+
+
+class _Search:
+    """One question, which any number of runs may answer.
+
+    Attributes:
+        again: the command that asks it again, or goes on.
+    """
+
+    def __init__(self, session: Session, host: Host, what: Recalled, question: str, again: str) -> None:
+        self.again = again
+        self._session = session
+        self._host = host
+        self._what = what
+        self._question = question
+
+    def go(self, *, fresh: bool, chaos: int | None = None) -> _Found:
+        """Carry out a search, or go on with one that was interrupted; with a seed, while workers are killed."""
+        watch = Watch(lines=False)
+        workers = Workers()
+        notice = SpotNotice(workers, "train_winner", _write)
+        lines = DemoLines(self._host.vault.load, _write)
+        driver = self._open(
+            self._question if chaos is None else f"{self._question}/chaos",
+            (*watch.observers, workers, lines, notice),
+            fresh=fresh,
+        )
+        with nullcontext() if chaos is None else Chaos(workers, chaos, _write):
+            outcome = carry_out(self._session, watch, self._host, driver, self._what)
+        return self._found(self._host.store.get(driver.run), outcome, driver.tally)
+
+    def in_peace(self) -> _Found:
+        """Give what this question's run in peace has found; if there is none yet, carry one out."""
+        store = self._host.store
+        row = _last(store, self._question)
+        if row is not None and row.outcome == "succeeded":
+            return self._found(row, outcome_of(self._host, row.id), None)
+        say("to compare: the same search in peace")
+        return self.go(fresh=False)
+
+    def _open(self, question: str, observers: tuple[Any, ...], *, fresh: bool) -> Driver:
+        what = self._what
+        while True:
+            key, interrupted = _free_key(self._host.store, question, fresh=fresh)
+            opened = open_run(self._host, what.task, what.args, what.kwargs, key=key, observers=observers)
+            if isinstance(opened, Driver):  # else it has finished since it was looked up
+                break
+        run = short(opened.run)
+        if interrupted:
+            say(f"going on with run {run}, which was interrupted; what it has finished is not done again")
+        else:
+            say(f"run {run}; stop it at any moment, and go on with the same command: {self.again}")
+        return opened
+
+    def _found(self, row: RunRow, outcome: Any, tally: Tally | None) -> _Found:
+        return _Found(row, outcome, attempts_of(unseal_all(row.id, self._host.store.read(row.id))), tally)
 
 
 def _example() -> Any:
@@ -120,7 +212,7 @@ def _free_key(store: Store, question: str, *, fresh: bool) -> tuple[str, bool]:
     """
     number = 1
     while True:
-        key = question if number == 1 else f"{question}/{number}"
+        key = _numbered(question, number)
         row = store.by_key(_PROJECT, key)
         if row is None:
             return key, False
@@ -129,6 +221,19 @@ def _free_key(store: Store, question: str, *, fresh: bool) -> tuple[str, bool]:
                 raise RunHeld(row.id, row.holder)
             return key, True
         number += 1
+
+
+def _last(store: Store, question: str) -> RunRow | None:
+    """Give the latest run of a question that has succeeded, or that is to be gone on with."""
+    number, found = 1, None
+    while (row := store.by_key(_PROJECT, _numbered(question, number))) is not None:
+        found = row if row.outcome in ("succeeded", None) else found
+        number += 1
+    return found
+
+
+def _numbered(question: str, number: int) -> str:
+    return question if number == 1 else f"{question}/{number}"
 
 
 def _command(session: Session, given: dict[str, Any]) -> str:
@@ -140,29 +245,52 @@ def _command(session: Session, given: dict[str, Any]) -> str:
     return shlex.join(words) + session.options
 
 
-def _hand_over(session: Session, host: Host, driver: Driver, outcome: Any, *, again: str, report: Path | None) -> None:
+def _write(line: str) -> None:
+    """Write a line while the live tree may be there: it takes the place of `sys.stderr`, and so the line goes above."""
+    sys.stderr.write(f"{printable(line)}\n")
+    sys.stderr.flush()
+
+
+def _hand_over(
+    session: Session, found: _Found, *, again: str, report: Path | None, peaceful: _Found | None = None
+) -> None:
     pages = importlib.import_module("regrow.examples.report")
-    saved = pages.Saved(driver.tally.executed, driver.tally.replayed, driver.tally.seconds_saved)
+    outcome, tally = found.outcome, found.tally or Tally()
+    saved = pages.Saved(tally.executed, tally.replayed, tally.seconds_saved)
     name = "".join(one if one.isalnum() else "-" for one in Path(outcome.table.name).stem)
     target = report if report is not None else Path(f"regrow-demo-{name}.html")
     try:
-        page = pages.write_report(outcome, target, command=again, saved=saved)
+        page = pages.write_report(outcome, target, command=again, saved=saved, attempts=found.attempts)
     except OSError as problem:
         page = None
         say(f"the report cannot be written to {target}: {problem.strerror}")
+    same = None if peaceful is None else found.best == peaceful.best
     if session.json:
         session.document(
-            run=run_document(host.store.get(driver.run)),
+            run=run_document(found.row),
             result=outcome,
             error=None,
-            tally=tally_document(driver.tally),
+            tally=tally_document(tally),
             report=page,
+            attempts=[attempt for attempt in found.attempts if attempt.isolated],
+            chaos=None if peaceful is None else {"workers_lost": found.lost, "same_winner": same},
         )
-        return
-    for line in pages.render_text(outcome):
-        out(line)
-    out("")
-    if page is not None:
-        out(f"report: {page}")
-    out(str(saved))
-    sys.stdout.flush()
+    else:
+        for line in pages.render_text(outcome, attempts=found.attempts):
+            out(line)
+        out("")
+        if page is not None:
+            out(f"report: {page}")
+        if peaceful is not None:
+            out(_comparison(found, peaceful))
+        out(str(saved))
+    if same is False:
+        raise Leave
+
+
+def _comparison(found: _Found, peaceful: _Found) -> str:
+    lost = f"chaos: {found.lost} {'worker was' if found.lost == 1 else 'workers were'} killed"
+    other = f"run {short(peaceful.row.id)}, which ran in peace"
+    if found.best == peaceful.best:
+        return f"{lost}, and the winner is the same as that of {other}"
+    return f"{lost}, and the winner is NOT that of {other}: {peaceful.outcome.winner.spec}"

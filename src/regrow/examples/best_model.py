@@ -2,58 +2,56 @@
 
 It looks at the table, puts some rows aside, and lets a *chooser* propose experiments, which run side by side. Each
 round has fewer of them, on more data: what did well, and what grew from it. An experiment that fails is a result too,
-and the chooser learns from it. The winner is checked on the rows that no experiment has seen.
+and the chooser learns from it. The winner is trained in epochs, and checked on the rows that no experiment has seen.
 
     python examples/best_model.py
     regrow run examples/best_model.py find_best_model --rounds 3 --width 12
     regrow run examples/best_model.py find_best_model --table '{"source": "churn.csv", "target": "churned"}'
 
-`search` is the whole agent: a loop over plain calls. Those to `inspect`, to the chooser, to `evaluate` and to `check`
-are recorded, and what is recorded is never executed again in its run. What they pass is small and plain: a table is a
-reference, and a model is a `Spec`, which with a seed gives the same model at any time.
+`search` is the whole agent: a loop over plain calls. Those to `inspect`, to the chooser, to `evaluate` and to
+`train_winner` are recorded, and what is recorded is never executed again in its run. What they pass is small and plain:
+a table is a reference, and a model is a `Spec`, which with a seed gives the same model at any time.
+
+Nobody knows beforehand how much memory an idea takes. So `evaluate` does not guess: it declares a little, and a ladder
+to climb. Each experiment has a process of its own, which is given more when it needs that, and which alone is gone when
+it needs too much.
 """
 
 from __future__ import annotations
 
 import itertools
-import logging
+import math
 import os
 import statistics
+import tempfile
 import time
-import warnings
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Protocol
 
+import joblib  # type: ignore[import-untyped]
 from sklearn import dummy
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import get_scorer
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 import regrow
 from regrow.examples.experiments import (
+    EPOCHS,
     KNOBS,
     Effort,
+    Epoch,
     Experiment,
-    ExperimentFailed,
     Outcome,
     Spec,
     Trial,
     Verdict,
+    build,
     fit,
-    refit,
+    learn,
+    terms,
 )
-from regrow.examples.table import (
-    HELD_OUT,
-    Profile,
-    TableRef,
-    held_out_part,
-    load,
-    table_ref,
-    training_part,
-)
-
-log = logging.getLogger(__name__)
+from regrow.examples.profile import HELD_OUT, Profile, TableRef
+from regrow.examples.table import Table, held_out_part, load, table_ref, training_part
 
 METRICS = {  # experiments are judged by the first
     "classification": ["balanced_accuracy", "accuracy", "f1_macro"],
@@ -76,11 +74,11 @@ class Chooser(Protocol):
         """Choose."""
 
 
-BREAST_CANCER = TableRef("breast_cancer")
+DIGITS = TableRef("digits")
 
 
 @regrow.task
-async def find_best_model(table: TableRef = BREAST_CANCER, rounds: int = 4, width: int = 24, seed: int = 0) -> Outcome:
+async def find_best_model(table: TableRef = DIGITS, rounds: int = 4, width: int = 24, seed: int = 0) -> Outcome:
     """Find the best model for a table.
 
     Args:
@@ -110,7 +108,7 @@ async def search(table: TableRef, rounds: int, width: int, seed: int, chooser: C
         results = await regrow.map(evaluate, experiments, concurrency=os.cpu_count() or 1, on_error="collect")
         history += [r if isinstance(r, Trial) else failed(e, r) for e, r in zip(experiments, results, strict=True)]
     winner = best(history)
-    verdict = await check.aio(table, winner.spec, seed)
+    verdict = await train_winner.aio(table, winner.spec, seed)
     return Outcome(regrow.current().run, started, table, profile, rounds, width, seed, history, winner, verdict)
 
 
@@ -129,8 +127,7 @@ def failed(experiment: Experiment, error: BaseException) -> Trial:
     """A failure is a result: here it becomes one that a chooser can read."""
     return Trial(
         experiment.number, experiment.round, experiment.spec, experiment.effort,
-        getattr(error, "started", None), getattr(error, "seconds", None),
-        failure=str(error) if isinstance(error, ExperimentFailed) else f"{type(error).__name__}: {error}",
+        failure=f"{type(error).__name__}: {error}", out_of_memory=isinstance(error, regrow.OutOfMemory),
     )  # fmt: skip
 
 
@@ -155,33 +152,45 @@ def inspect(table: TableRef) -> Profile:
     return load(table).profile
 
 
-@regrow.task
+@regrow.task(memory="64Mi", on_oom=regrow.grow(2, max="512Mi"), right_size=False)  # one says nothing about the next
 def evaluate(experiment: Experiment) -> Trial:
     """Cross-validate one idea on some of the training rows."""
-    number, round_, spec, effort = experiment.number, experiment.round, experiment.spec, experiment.effort
-    be_a_good_neighbour()
+    spec, effort, seed = experiment.spec, experiment.effort, experiment.seed
     started = time.time()
-    try:
-        table = training_part(experiment.table, experiment.seed).sample(effort.rows, experiment.seed)
-        judge = get_scorer(METRICS[table.profile.goal][0])
-        scores = []
-        for learn, test in table.folds(effort.folds, effort.repeats, experiment.seed):
-            model = fit(spec, learn, experiment.seed)
-            scores.append(float(judge(model, test.features, test.target)))
-    except Exception as error:
-        log.info("round %d  #%-3d %-50s failed: %s", round_, number, spec, error)
-        raise ExperimentFailed(f"{type(error).__name__}: {error}", started, time.time() - started) from error
-    score, spread, seconds = statistics.fmean(scores), statistics.pstdev(scores), time.time() - started
-    log.info("round %d  #%-3d %-50s %.3f ± %.3f  %5.1f s", round_, number, spec, score, spread, seconds)
-    return Trial(number, round_, spec, effort, started, seconds, score, spread)
+    table = training_part(experiment.table, seed).sample(effort.rows, seed)
+    judge = get_scorer(METRICS[table.profile.goal][0])
+    scores = []
+    for training, test in table.folds(effort.folds, effort.repeats, seed):
+        model = fit(spec, training, seed)
+        scores.append(float(judge(model, test.features, test.target)))
+    score, spread = statistics.fmean(scores), statistics.pstdev(scores)
+    return Trial(experiment.number, experiment.round, spec, effort, score, spread, time.time() - started)
 
 
-@regrow.task
-def check(table: TableRef, spec: Spec, seed: int) -> Verdict:
-    """Put the winner to the rows that nothing was chosen by, beside a model that only guesses."""
-    be_a_good_neighbour()
+@regrow.task(memory="64Mi", on_oom=regrow.grow(2))
+def train_winner(table: TableRef, spec: Spec, seed: int) -> Verdict:
+    """Train the winner in epochs, and put it to the rows that nothing was chosen by.
+
+    Each epoch is saved. When the worker is taken away, another one goes on after the last epoch that was.
+    """
     unseen, training = held_out_part(table, seed), training_part(table, seed)
-    model = refit(table, spec, seed)
+    judge = get_scorer(METRICS[unseen.profile.goal][0])
+    saved, attempt = regrow.checkpoint(), regrow.current().attempt
+    epochs, kept = saved.load(([], None))
+    model = joblib.load(kept.path) if kept else build(spec, training.profile, seed)
+    file = Path(tempfile.mkdtemp()) / "model"  # a model is no plain value, so it is kept as a file
+    for number in range(len(epochs) + 1, EPOCHS + 1):
+        started = time.time()
+        learn(model, spec, training, number, seed)
+        score = float(judge(model, unseen.features, unseen.target))
+        epochs.append(Epoch(number, attempt, time.time() - started, score))
+        joblib.dump(model, file)
+        saved.save((epochs, regrow.File(file)))
+    return judged(model, training, unseen, epochs, seed)
+
+
+def judged(model: Any, training: Table, unseen: Table, epochs: list[Epoch], seed: int) -> Verdict:
+    """Compare the winner with a model that only guesses, and see what it looks at."""
     guess = dummy.DummyClassifier() if unseen.profile.classes else dummy.DummyRegressor()
     guess.fit(training.features, training.target)
     metrics = {}
@@ -193,13 +202,7 @@ def check(table: TableRef, spec: Spec, seed: int) -> Verdict:
     judge = METRICS[unseen.profile.goal][0]
     shuffled = permutation_importance(model, some.features, some.target, scoring=judge, n_repeats=5, random_state=seed)
     losses = zip(some.features, shuffled.importances_mean.tolist(), strict=True)
-    return Verdict(len(unseen.target), metrics, dict(sorted(losses, key=lambda pair: -pair[1])))
-
-
-def be_a_good_neighbour() -> None:
-    """Experiments run side by side: as many threads as cores for each of them would slow them all down."""
-    threadpool_limits(1)
-    warnings.filterwarnings("ignore", category=ConvergenceWarning)  # its score will tell
+    return Verdict(len(unseen.target), metrics, dict(sorted(losses, key=lambda pair: -pair[1])), epochs)
 
 
 # ---------------------------------------------------------------------------------------- a chooser that needs no model
@@ -219,7 +222,8 @@ async def by_rules(profile: Profile, history: list[Trial], budget: int) -> list[
     grown = itertools.chain(*itertools.zip_longest(*(variations(trial, profile) for trial in good[: len(kept)])))
     tried, hopeless = {trial.spec for trial in history}, never_worked(history)
     fresh = [*mended(last, profile), *(spec for spec in grown if spec and not settings(spec) & hopeless)]
-    return [*kept, *(spec for spec in dict.fromkeys(fresh) if spec not in tried)][:budget]
+    possible = [spec for spec in dict.fromkeys(fresh) if terms(spec, profile) < too_large(history, profile)]
+    return [*kept, *(spec for spec in possible if spec not in tried)][:budget]
 
 
 def opening(profile: Profile) -> list[Spec]:
@@ -233,6 +237,8 @@ def opening(profile: Profile) -> list[Spec]:
         Spec("neighbours", why="like goes with like"),
         Spec("linear", scaling="box-cox", why=f"{profile.skewed} columns are skewed"),
         Spec("linear", degree=2, strength=0.1, why="two columns may matter together"),
+        Spec("linear", degree=3, strength=0.1, why="or three"),
+        Spec("linear", degree=4, strength=0.1, why="or four"),
         Spec("linear", top=few, why="most columns may be noise"),
         Spec("svm", top=half, why="half of the columns may be noise"),
         Spec("forest", top=half, why="half of the columns may be noise"),
@@ -246,14 +252,12 @@ def opening(profile: Profile) -> list[Spec]:
         *(Spec("boosting", depth=depth, why="another depth") for depth in (2, 8)),
         Spec("neighbours", top=few, why="noise hides who is near"),
         Spec("svm", degree=3, top=few, why="curves of a few columns"),
-        Spec("linear", degree=3, strength=0.1, why="all columns may matter together"),
     ]
     return [
         spec
         for spec in ideas
         if (spec.scaling == "standard" or profile.skewed)
         and (spec.columns == "all" or profile.names("text"))
-        and (spec.degree < 3 or (spec.top or profile.width) <= 15)  # the cube of more is beyond all measure
         and (spec.family != "svm" or profile.rows < 20_000)  # its time grows with the square of the rows
     ]
 
@@ -299,6 +303,14 @@ def never_worked(history: list[Trial]) -> set[tuple[str, object]]:
     return set[tuple[str, object]]().union(*(settings(trial.spec) for trial in history if trial.failure)) - worked
 
 
+def too_large(history: list[Trial], profile: Profile) -> float:
+    """How many columns were too many for all the memory that there is: later rounds have more rows, and not more of it.
+
+    Infinity as long as nothing has failed of that.
+    """
+    return min((terms(trial.spec, profile) for trial in history if trial.out_of_memory), default=math.inf)
+
+
 def run_key(table: TableRef, *, rounds: int, width: int, seed: int) -> str:
     """The same question gets the same key, and so the same run: asked again, it is resumed, or answered at once."""
     return f"best-model/{table.name}/{table.target or ''}/{table.digest[:12]}/{rounds}x{width}/{seed}"
@@ -307,8 +319,6 @@ def run_key(table: TableRef, *, rounds: int, width: int, seed: int) -> str:
 if __name__ == "__main__":
     from regrow.examples.report import render_text, write_report
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.captureWarnings(capture=True)
-    breast_cancer = table_ref()
-    outcome = regrow.run(find_best_model, breast_cancer, key=run_key(breast_cancer, rounds=4, width=24, seed=0))
+    digits = table_ref()
+    outcome = regrow.run(find_best_model, digits, key=run_key(digits, rounds=4, width=24, seed=0))
     print("", *render_text(outcome), f"report: {write_report(outcome, 'best-model.html')}", sep="\n")

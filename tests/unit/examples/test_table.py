@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from regrow.examples import table as tables
-from regrow.examples.table import BadTable, TableRef, held_out_part, load, table_ref, training_part
+from regrow.examples import columns, csv_file
+from regrow.examples.profile import BadTable, TableRef
+from regrow.examples.table import held_out_part, load, table_ref, training_part
 
 pytestmark = pytest.mark.unit
 
@@ -134,7 +135,7 @@ def test_refused_places(tmp_path):
 
 
 def test_data_sets_that_are_shipped():
-    assert load(TableRef()).profile.classes == {"benign": 357, "malignant": 212}
+    assert load(TableRef("breast_cancer")).profile.classes == {"benign": 357, "malignant": 212}
     assert load(TableRef("diabetes")).profile.goal == "regression"
     assert load(TableRef("digits")).profile.notes[0] == "dropped 'pixel_0_0': it is the same in every row"
     assert load(TableRef("diabetes", "bmi")).profile.target == "bmi"
@@ -214,7 +215,7 @@ def test_another_table_under_the_same_name_is_refused(tmp_path):
 
 
 def test_of_a_large_file_the_same_sample_each_time(read, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_ROWS", 100)
+    monkeypatch.setattr(csv_file, "MAX_ROWS", 100)
     first, second = (read(HEADER + rows(1_050), name=name) for name in ("a.csv", "b.csv"))
     assert first.profile.rows == 100
     assert first.profile.notes == ["used 100 of 1,050 rows, chosen by chance"]
@@ -222,8 +223,13 @@ def test_of_a_large_file_the_same_sample_each_time(read, monkeypatch):
     assert first.features.index.is_monotonic_increasing
 
 
+def test_of_a_large_and_wide_file_fewer_rows(read, monkeypatch):
+    monkeypatch.setattr(csv_file, "MAX_VALUES", 180)
+    assert read(HEADER + rows(200)).profile.notes == ["used 60 of 200 rows, chosen by chance"]
+
+
 def test_of_a_wide_file_the_most_complete_columns(read, monkeypatch):
-    monkeypatch.setattr(tables, "MAX_COLUMNS", 1)
+    monkeypatch.setattr(columns, "MAX_COLUMNS", 1)
     table = read(HEADER + rows(60, lambda i: f"{i % 7 if i else ''},red{i % 2},{i % 2}"))
     assert table.profile.names("text") == ["colour"]
     assert table.profile.notes == ["used the 1 most complete of 2 columns"]
