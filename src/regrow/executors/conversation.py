@@ -98,7 +98,7 @@ class Conversation:
 
     def send(self, message: msgspec.Struct) -> None:
         """Send a message; a worker that is gone does not hear it."""
-        if not self._process.writer.is_closing():
+        if self.outcome is None and not self._process.writer.is_closing():
             self._process.writer.write(frame(message))
 
     async def listen(self) -> None:
@@ -152,6 +152,8 @@ class Conversation:
                 self._on_signal()
             case Gave() | Threw():
                 self.outcome = message
+                if not self._process.writer.is_closing():
+                    self._process.writer.write_eof()  # it waits for this, so that nothing of ours breaks its last word
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -74,6 +74,8 @@ class Line:
         self._on_stop = on_stop
         self._numbers = itertools.count(1)
         self._asked: dict[int, Callable[[Any], None]] = {}
+        self._said_all = False
+        self._hung_up = threading.Event()
         self.memory: int | None = None
         """The memory limit, once it was raised."""
 
@@ -96,6 +98,16 @@ class Line:
         except ChannelClosed:
             _die()
 
+    def tell_at_last(self, message: msgspec.Struct) -> None:
+        """Send the last message, and wait until the driver has hung up.
+
+        An end that is closed before, with an answer unread or on its way, breaks the channel for the other one as well,
+        and what we had said last would be lost with it.
+        """
+        self._said_all = True
+        self.tell(message)
+        self._hung_up.wait()
+
     def ask(self, make: Callable[[int], msgspec.Struct], answered: Callable[[Any], None]) -> int:
         """Send what is answered under a number of its own; `answered` is called in the reading thread."""
         number = next(self._numbers)
@@ -109,16 +121,19 @@ class Line:
         self.ask(make, future.set_result)
         return future.result()
 
-    def _next(self) -> ToWorker:
+    def _next(self) -> ToWorker | None:
         try:
             return self._channel.receive()
         except ChannelClosed:
-            _die()
+            if not self._said_all:
+                _die()
+            self._hung_up.set()
+            return None
 
     def _listen(self) -> None:
-        while True:
-            match self._next():
-                case Ack() | Spawned() | Blob() as message:
+        while (message := self._next()) is not None:
+            match message:
+                case Ack() | Spawned() | Blob():
                     if (answered := self._asked.pop(message.number, None)) is not None:
                         answered(message)
                 case Stop() as stop:

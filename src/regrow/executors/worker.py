@@ -92,7 +92,20 @@ class _Worker:
 
     def run(self) -> int:
         self._line.listen()
-        signal.signal(signal.SIGTERM, self._on_signal)
+        try:
+            signal.signal(signal.SIGTERM, self._on_signal)
+            self._begin()
+            message: Gave | Threw = self._carry_out()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the driver decides what it means
+            message = self._threw(error)
+        except BaseException as error:  # noqa: BLE001 - it ends this process, as it would any other
+            return self._leave(error)
+        _flush()
+        self._line.tell_at_last(message)
+        return 0
+
+    def _begin(self) -> None:
+        """Become what the job asks for, under its limits, and say so."""
         self._prepare()
         usage.reset_peak(os.getpid())
         self._born_with = usage.peak_of(os.getpid()) or 0
@@ -100,15 +113,6 @@ class _Worker:
         layers = rlimits.apply(self._job.resources, data_limit=self._start.data_limit)
         own.become(own.Own(meter, self._memory_limit, Path(self._start.scratch), (*self._start.enforced_by, *layers)))
         self._line.tell(Ready(layers))
-        try:
-            message: Gave | Threw = self._carry_out()
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the driver decides what it means
-            message = self._threw(error)
-        except BaseException as error:  # noqa: BLE001 - it ends this process, as it would any other
-            return self._leave(error)
-        _flush()
-        self._line.tell(message)
-        return 0
 
     def _memory_limit(self) -> int | None:
         return self._line.memory if self._line.memory is not None else self._job.resources.memory

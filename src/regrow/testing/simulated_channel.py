@@ -90,6 +90,9 @@ class Writer:
         """Send bytes; a frame at a time, as drivers do."""
         self._wire.send(to_worker.decode(data[4:]))
 
+    def write_eof(self) -> None:
+        """Say that nothing more will be sent; a simulated worker does not wait for that."""
+
     def close(self) -> None:
         """Send nothing more."""
         self._closed = True

@@ -92,6 +92,7 @@ def test_names_out_of_data_select_only_among_listed_classes():
 def test_scripts_are_named_by_their_file(monkeypatch):
     main = types.ModuleType("__main__")
     monkeypatch.setitem(sys.modules, "__main__", main)
+    monkeypatch.setitem(sys.modules, "__mp_main__", main)  # as multiprocessing has it, once that is imported
     cls = type("C", (), {"__module__": "__main__"})
     main.__spec__ = None
     assert module_alias(cls) == "__main__"

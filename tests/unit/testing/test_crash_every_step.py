@@ -8,6 +8,14 @@ import pytest
 
 pytest_plugins = ("pytester",)
 
+
+@pytest.fixture(autouse=True)
+def a_terminal_as_users_have_it(monkeypatch):
+    """In CI pytest repeats whole messages in its summary."""
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("BUILD_NUMBER", raising=False)
+
+
 CONFTEST = 'pytest_plugins = ["regrow.testing.pytest_plugin"]'
 
 SOUND = """
