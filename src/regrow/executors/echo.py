@@ -28,8 +28,12 @@ class Echo:
     def tell(self, line: str) -> None:
         """Write a line some time soon. Never waits."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._write, name="regrow-echo", daemon=True)
-            start_apart(self._thread)
+            thread = threading.Thread(target=self._write, name="regrow-echo", daemon=True)
+            try:
+                start_apart(thread)
+            except RuntimeError:  # the interpreter ends; the run's log has the line
+                return
+            self._thread = thread
         try:
             self._lines.put_nowait(line)
         except queue.Full:

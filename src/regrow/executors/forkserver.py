@@ -244,7 +244,10 @@ class ForkServer:
             self._listening.cancel()
         if self._news is not None:
             self._news.close()
-        start_apart(threading.Thread(target=self._wait, name="regrow-server-end", daemon=True))
+        try:
+            start_apart(threading.Thread(target=self._wait, name="regrow-server-end", daemon=True))
+        except RuntimeError:  # from Python 3.12 on no thread can be started while the interpreter ends
+            self._wait()
 
     def _wait(self) -> None:
         """Wait for the end of the server, which ends its workers first, beside the loop."""
