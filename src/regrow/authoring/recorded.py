@@ -163,8 +163,9 @@ def check_options(kind: CallKind, mode: Mode, options: Options, owner: str) -> N
     Raises:
         UsageError: says which, and what to do instead.
     """
+    timed = options.timeout is not None or options.deadline is not None
     if kind != "task":
-        if mode == "sync" and (options.timeout is not None or options.deadline is not None):
+        if mode == "sync" and timed:
             raise UsageError(
                 f"{owner}: a synchronous step cannot be stopped from inside its own process, so timeout= and deadline= "
                 f"would not hold; make it `async def`, or a task, which then runs in a worker process"
@@ -177,6 +178,13 @@ def check_options(kind: CallKind, mode: Mode, options: Options, owner: str) -> N
                 )
     elif options.on_oom is not None and options.memory is None:
         raise UsageError(f"{owner}: on_oom= raises a memory limit, and there is none; write memory= with it")
+    elif not (options.is_limited or (mode == "sync" and timed)):
+        defaults = Options()
+        for name in ("priority", "on_preempted", "right_size"):
+            if getattr(options, name) != getattr(defaults, name):
+                raise UsageError(
+                    f"{owner}: {name}= is about a worker process, and this task has none; write isolate=True with it"
+                )
     if mode == "stream" and options.once:
         raise UsageError(f"{owner}: a stream may have to run again after a crash, so once=True cannot hold for it")
 

@@ -12,21 +12,18 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal
 
-from regrow.codec import rebuild
 from regrow.engine.callee import Callee
-from regrow.engine.decide import mark
 from regrow.engine.driver import Driver
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept
-from regrow.errors import RegrowError
 from regrow.executors.channel import frame, to_worker
 from regrow.executors.conversation import Conversation
-from regrow.executors.diagnosis import diagnose
-from regrow.executors.evidence import ErrorFrame, Evidence, Reason, ending
+from regrow.executors.evidence import Evidence, Reason
 from regrow.executors.inline import InlineExecutor
 from regrow.executors.jobs import job_of
 from regrow.executors.messages import Gave, Job, NewLimit, Start, Stop, Threw
-from regrow.journal.records import WorkerEnded, WorkerGrown, WorkerSampled, WorkerStarted
+from regrow.executors.outcome import conclude, frame_of, note_end
+from regrow.journal.records import WorkerGrown, WorkerSampled, WorkerStarted
 from regrow.remedies import Grow
 from regrow.testing.processes import Process
 from regrow.testing.simulated_channel import Wire, Writer
@@ -265,47 +262,13 @@ class _Attempt:
             allowed=job.allowed,
             preempted_by=self._taken_by,
             wait_status=self._status,
-            frame=_frame(outcome),
+            frame=frame_of(outcome) if isinstance(outcome, Threw) else None,
             result=isinstance(outcome, Gave),
             host_oom_kills=0,
             peak=self._peak,
             ceiling=CEILING,
         )
-        how = "result" if isinstance(outcome, Gave) else ending(evidence)
-        limit = self._resources.memory
-        driver.hand_in(
-            WorkerEnded(
-                job.call.path, job.attempt, how, self._peak, 0.0, limit, evidence.death_signal, evidence.exit_code
-            )
-        )
+        note_end(driver, evidence, 0.0)
         if self._cancelled:
             raise asyncio.CancelledError
-        error = None
-        if isinstance(outcome, Threw):
-            error = rebuild(outcome.error)
-            for path in outcome.again:
-                mark(error, driver.run, path)
-            if outcome.kind == "halted" and isinstance(error, RegrowError):
-                raise driver.halt(error)
-        failure = diagnose(evidence)
-        if failure is not None:
-            if isinstance(outcome, Threw):
-                for path in outcome.again:
-                    mark(failure, driver.run, path)
-            raise failure from error
-        if error is not None:
-            raise error
-        assert isinstance(outcome, Gave)  # noqa: S101 - without an outcome there is a failure
-        driver.tally.executed += outcome.counted.executed
-        driver.tally.replayed += outcome.counted.replayed
-        return Kept(outcome.value, outcome.blobs)
-
-
-def _frame(outcome: Gave | Threw | None) -> ErrorFrame | None:
-    if not isinstance(outcome, Threw):
-        return None
-    match outcome.kind:
-        case "raised" | "memory" | "no-space" | "file-size" | "processes":
-            return ErrorFrame(outcome.kind, outcome.error.summary())
-        case "preempted" | "cancelled" | "halted":
-            return ErrorFrame("raised", outcome.error.summary())
+        return conclude(driver, job, evidence, outcome, None)
