@@ -17,7 +17,9 @@ import pytest
 
 import regrow
 from regrow.errors import Corrupted, StoreUnavailable
+from regrow.journal import database
 from regrow.journal import sqlite as module
+from regrow.journal.database import Database
 from regrow.journal.records import StoredRecord, unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
 from regrow.journal.store import NewRun, SizeSeen
@@ -79,7 +81,7 @@ def content(home):
 
 def test_the_store_to_be_upgraded_is_of_the_first_format(old):
     assert format_of(old) == "1"
-    assert FORMAT == 2
+    assert FORMAT > 1
 
 
 def test_an_upgraded_store_is_laid_out_as_a_new_one(old, tmp_path):
@@ -153,7 +155,8 @@ def prepare(db):
 
 apsw.connection_hooks.append(prepare)
 if sys.argv[2] == "in the middle":
-    sqlite._SQL["format_2"] += "; SELECT die();"
+    *before, last = sqlite.FORMATS
+    sqlite.FORMATS = (*before, (*last, "SELECT die()"))
 sqlite.SqliteStore(sys.argv[1])
 """
 
@@ -166,18 +169,19 @@ def test_an_upgrade_that_is_killed_leaves_the_old_format(old, moment):
     assert (schema(old), content(old)) == before
     assert format_of(old) == "1"
     SqliteStore(old).close()
-    assert format_of(old) == "2"
+    assert format_of(old) == str(FORMAT)
 
 
 def test_an_upgrade_that_fails_leaves_the_old_format_and_says_so(old, monkeypatch):
     before = schema(old), content(old)
     with monkeypatch.context() as patch:
-        patch.setitem(module._SQL, "format_2", module._SQL["format_2"] + "; SELECT no_such_function()")
+        *earlier, last = module.FORMATS
+        patch.setattr(module, "FORMATS", (*earlier, (*last, "SELECT no_such_function()")))
         with pytest.raises(StoreUnavailable, match="no_such_function"):
             SqliteStore(old)
     assert (schema(old), content(old)) == before
     SqliteStore(old).close()
-    assert format_of(old) == "2"
+    assert format_of(old) == str(FORMAT)
 
 
 def test_a_store_that_may_only_be_read_is_not_upgraded_and_says_so(old, hooked):
@@ -190,7 +194,7 @@ def test_a_store_that_may_only_be_read_is_not_upgraded_and_says_so(old, hooked):
 
 
 def test_a_store_that_stays_locked_is_not_upgraded_and_says_so(old, monkeypatch):
-    monkeypatch.setattr(module, "_BUSY_MILLISECONDS", 50)
+    monkeypatch.setattr(database, "_BUSY_MILLISECONDS", 50)
     db = apsw.Connection(str(old / "journal.db"))
     db.execute("PRAGMA journal_mode=WAL; BEGIN IMMEDIATE").fetchall()
     with pytest.raises(StoreUnavailable, match="stayed locked by another process"):
@@ -248,15 +252,15 @@ def test_processes_that_open_an_older_store_at_once_upgrade_it_once(old):
 
 @pytest.mark.parametrize("place", ["store", "new"])
 def test_a_process_that_is_overtaken_between_looking_and_upgrading_finds_it_done(old, place, monkeypatch):
-    look = SqliteStore._format
+    look = Database._format
 
     def look_and_be_overtaken(self):
         found = look(self)
-        monkeypatch.setattr(SqliteStore, "_format", look)
+        monkeypatch.setattr(Database, "_format", look)
         SqliteStore(old.parent / place).close()
         return found
 
-    monkeypatch.setattr(SqliteStore, "_format", look_and_be_overtaken)
+    monkeypatch.setattr(Database, "_format", look_and_be_overtaken)
     store = SqliteStore(old.parent / place)
     assert len(store.runs()) == (4 if place == "store" else 0)
     assert store.check() == []

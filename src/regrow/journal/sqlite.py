@@ -1,44 +1,28 @@
-"""The default store: one SQLite database and a folder of blobs, in `.regrow/`. No server.
-
-SQLite comes with apsw, so that its version is ours to choose: releases before 3.51.3 can lose a committed transaction
-when a checkpoint meets a reset of the write-ahead log. `synchronous=FULL` makes every acknowledged commit survive a
-power cut, which WAL mode alone does not.
-"""
+"""The default store: one SQLite database and a folder of blobs, in `.regrow/`. No server."""
 
 from __future__ import annotations
 
-import os
-import re
-import threading
-import time
-import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 import msgspec
 
-from regrow.errors import Corrupted, RunHeld, StoreError, StoreUnavailable, UnknownRun, UnreadableFormat
+from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, FileBlobs
+from regrow.journal.database import Database, statements
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
-FORMAT = 2
-_T = TypeVar("_T")
 _ROW = ("id", "task", "created", "key", "project", "outcome", "epoch", "holder", "held", "ended", "cancel_requested_by")
 _SIZE = SizeSeen.__struct_fields__
-_BUSY_MILLISECONDS = 30_000
-_SQL = dict(
-    re.findall(
-        r"^-- :(\w+)\n(.*?)(?=^-- :|\Z)",
-        Path(__file__).with_name("sqlite.sql").read_text("utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-)
+_SQL = statements(Path(__file__).with_name("sqlite.sql"))
 _APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
+FORMATS = ((_SQL["format_1"],), (_SQL["format_2"],), (_SQL["format_3"],))
+"""How a store's database comes to be, step by step."""
+FORMAT = len(FORMATS)
 
 
 class SqliteStore:
@@ -57,33 +41,26 @@ class SqliteStore:
         self.blobs: BlobStore = FileBlobs(self.home / "blobs")
         self.presence = Presence(self.home / "drivers")
         self._file = self.home / "journal.db"
-        self._write_lock = threading.Lock()
-        self._read_lock = threading.Lock()
-        self._broken: str | None = None
-        self._forked = False
         if not create and not self._file.exists():
             raise StoreUnavailable(f"there is no store at {self.home}; a first run makes one")
-        with self._said_clearly():
-            self._prepare_home()
-            self._writer = self._connect()
-            self._prepare_schema()
-            self._reader = self._connect()
+        self._prepare_home()
+        self._db = Database(self._file, FORMATS, place=self.place)
+        self._writer, self._reader = self._db.writer, self._db.reader
         self._append_cursor = self._writer.cursor()
-        _open_stores.add(self)
 
     def register(self) -> str:
         """See `Store.register`."""
-        with self._said_clearly():
+        with self._db.said_clearly():
             return self.presence.register()
 
     def unregister(self, holder: str) -> None:
         """See `Store.unregister`."""
-        with self._said_clearly():
+        with self._db.said_clearly():
             self.presence.unregister(holder)
 
     def create(self, run: NewRun) -> RunRow:
         """See `Store.create`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(_SQL["create"], msgspec.structs.asdict(run))
             fresh = bool(db.changes())
         if fresh or run.key is None:
@@ -111,13 +88,13 @@ class SqliteStore:
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             bindings = (run, after, -1 if limit is None else limit)
             return [StoredRecord(*row) for row in db.execute(_SQL["read"], bindings)]
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
         """See `Store.claim`. The lease of a process that is certainly dead does not count."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             number, epoch, last_holder, live = self._lease_of(db, run)
             if live and not self.presence.is_dead(last_holder):
                 raise RunHeld(run, last_holder)
@@ -127,21 +104,21 @@ class SqliteStore:
 
     def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
         """See `Store.renew`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(_SQL["renew"], (seconds, holder))
             held: list[tuple[Any, ...]] = db.execute(_SQL["held"], (holder,)).fetchall()
         return {run: asked for run, asked in held}  # noqa: C416 - `dict` of rows of unknown length is not typed
 
     def release(self, run: str, epoch: int) -> None:
         """See `Store.release`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(_SQL["release"], (run, epoch))
 
     def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         """See `Store.append`. One plain record is one statement, and that a transaction of its own."""
-        if self._broken:
-            raise StoreUnavailable(self._broken)
-        with self._write_lock:
+        if self._db.broken:
+            raise StoreUnavailable(self._db.broken)
+        with self._db.write_lock:
             try:
                 if len(entries) == 1 and not (entries[0].blobs or entries[0].outcome or entries[0].reopens):
                     run, record = entries[0].run, entries[0].record
@@ -154,23 +131,23 @@ class SqliteStore:
                     return frozenset((run,))
                 return self._append_many(entries)
             except apsw.Error as problem:
-                raise self._explain(problem) from problem
+                raise self._db.explain(problem) from problem
 
     def request_cancel(self, run: str, actor: str) -> None:
         """See `Store.request_cancel`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute("UPDATE runs SET cancel_requested_by = ? WHERE id = ?", (actor, run))
             if not db.changes():
                 raise UnknownRun(run, f"there is no run {run} in {self.place}")
 
     def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
         """See `Store.write_logs`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.executemany(_SQL["log"], [(run, msgspec.msgpack.encode(line)) for line in lines])
 
     def read_logs(self, run: str, *, after: int = 0) -> list[tuple[int, LogLine]]:
         """See `Store.read_logs`."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             found: list[tuple[Any, ...]] = db.execute(_SQL["read_logs"], (run, after)).fetchall()
         try:
             return [(number, msgspec.msgpack.decode(body, type=LogLine)) for number, body in found]
@@ -179,110 +156,62 @@ class SqliteStore:
 
     def delete(self, run: str) -> None:
         """See `Store.delete`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             for (number,) in db.execute("SELECT number FROM runs WHERE id = ?", (run,)).fetchall():
-                for table in ("records", "blobs", "logs", "leases", "runs"):
+                for table in ("records", "blobs", "logs", "signals", "leases", "runs"):
                     db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             return frozenset(str(digest) for (digest,) in db.execute(_SQL["blobs_of"], (run,)))
 
     def release_blobs(self, run: str, digests: Sequence[str]) -> None:
         """See `Store.release_blobs`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.executemany(_SQL["unrefer"], [(run, digest) for digest in set(digests)])
             db.execute(_SQL["forget_unused"], (run,))
 
     def remember_size(self, seen: SizeSeen, project: str = "default") -> None:
         """See `Store.remember_size`."""
-        with self._writing() as db:
+        with self._db.writing() as db:
             db.execute(_SQL["remember_size"], msgspec.structs.asdict(seen) | {"project": project})
             db.execute(_SQL["forget_sizes"], (project, seen.task, seen.input_class, SIZES_KEPT))
 
     def sizes(self, task: str, input_class: int, project: str = "default") -> list[SizeSeen]:
         """See `Store.sizes`."""
-        with self._reading() as db:
+        with self._db.reading() as db:
             found = db.execute(_SQL["sizes"], (project, task, input_class)).fetchall()
-        return self._checked(found, _SIZE, SizeSeen, "the sizes of tasks are")
+        return self._db.checked(found, _SIZE, SizeSeen, "the sizes of tasks are")
 
     def check(self) -> list[str]:
-        """See `Store.check`; asks SQLite for its own view of the file."""
-        with self._reading() as db:
-            found = [str(row[0]) for row in db.execute("PRAGMA integrity_check")]
-        return [] if found == ["ok"] else found
+        """See `Store.check`."""
+        return self._db.check()
 
     def close(self) -> None:
         """See `Store.close`."""
-        with self._write_lock, self._read_lock:
-            self._append_cursor.close()
-            self._reader.close()
-            self._writer.close()
-
-    def leave_to_parent(self) -> None:
-        """Refuse everything from now on: this is the child of a fork, and the connections are its parent's."""
-        self._forked, self._broken = True, _FORKED
+        self._append_cursor.close()
+        self._db.close()
 
     # -- how it is done ------------------------------------------------------------------------------------------------
 
     def _prepare_home(self) -> None:
-        new = not self.home.exists()
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if new:
-            # A journal holds prompts and answers: it must not slip into a repository by accident.
-            (self.home / ".gitignore").write_text("*\n", "utf-8")
-        if not self._file.exists():
-            os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600))
-
-    def _connect(self) -> apsw.Connection:
-        db = apsw.Connection(str(self._file))
-        db.set_busy_timeout(_BUSY_MILLISECONDS)
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
-            _patiently(db, f"PRAGMA {pragma}")
-        return db
-
-    def _prepare_schema(self) -> None:
-        # Looked at before anything is written: a full disk can still be read, and a newer store is left as it is.
-        if self._format() == FORMAT:
-            return
-        with self._writing() as db:
-            # Two processes may both come here; the second one has waited for the first, and finds it done.
-            for step in range(self._format() + 1, FORMAT + 1):
-                db.execute(_SQL[f"format_{step}"]).fetchall()
-                db.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (str(step),))
-
-    def _format(self) -> int:
-        """Give the format of what is there, 0 if that is nothing yet."""
-        tables = {str(name) for (name,) in self._writer.execute("SELECT name FROM sqlite_schema")}
-        if not tables:
-            return 0
-        if "meta" not in tables:
-            raise Corrupted(f"{self._file} is a database, but not one of regrow's")
-        found = self._writer.execute("SELECT value FROM meta WHERE name = 'format'").fetchall()
-        if not found or not str(found[0][0]).isdecimal() or not int(str(found[0][0])):
-            raise Corrupted(f"{self._file} does not say which format it has")
-        number = int(str(found[0][0]))
-        if number > FORMAT:
-            raise UnreadableFormat(
-                f"{self.place} has store format {number}, this regrow reads up to {FORMAT}: use the newer version"
-            )
-        return number
+        try:
+            new = not self.home.exists()
+            self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if new:
+                # A journal holds prompts and answers: it must not slip into a repository by accident.
+                (self.home / ".gitignore").write_text("*\n", "utf-8")
+        except OSError as problem:
+            raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
 
     def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
-        with self._reading() as db:
+        with self._db.reading() as db:
             found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
         return [
             msgspec.structs.replace(row, held=False) if row.held and self.presence.is_dead(row.holder) else row
-            for row in self._checked(found, _ROW, RunRow, "the list of runs is")
+            for row in self._db.checked(found, _ROW, RunRow, "the list of runs is")
         ]
-
-    def _checked(self, found: list[Any], names: tuple[str, ...], type_: type[_T], what: str) -> list[_T]:
-        """Make rows into values. Checked, because nothing else does: they are outside of the chains of the records."""
-        try:
-            return [msgspec.convert(dict(zip(names, row, strict=True)), type_, strict=False) for row in found]
-        except msgspec.ValidationError as problem:
-            raise Corrupted(f"{self._file}: {what} damaged ({problem})") from None
 
     def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
         found = db.execute(_SQL["lease"], (run,)).fetchone()
@@ -334,85 +263,3 @@ class SqliteStore:
                 db.execute("ROLLBACK")
             raise
         return frozenset(fenced)
-
-    @contextmanager
-    def _writing(self) -> Iterator[apsw.Connection]:
-        if self._broken:
-            raise StoreUnavailable(self._broken)
-        with self._write_lock, self._said_clearly():
-            self._writer.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._writer
-                self._writer.execute("COMMIT")
-            except BaseException:
-                if not self._writer.get_autocommit():
-                    self._writer.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _reading(self) -> Iterator[apsw.Connection]:
-        if self._forked:
-            raise StoreUnavailable(_FORKED)
-        with self._read_lock, self._said_clearly():
-            yield self._reader
-
-    @contextmanager
-    def _said_clearly(self) -> Iterator[None]:
-        try:
-            yield
-        except apsw.Error as problem:
-            raise self._explain(problem) from problem
-        except UnicodeDecodeError as problem:
-            raise Corrupted(f"{self._file} is damaged: it has text that is none ({problem.reason})") from problem
-        except OSError as problem:
-            raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
-
-    def _explain(self, problem: apsw.Error) -> StoreError:
-        match problem:
-            case apsw.CorruptError() | apsw.NotADBError():
-                return Corrupted(
-                    f"{self._file} is damaged below the level of runs ({problem}); `regrow doctor` says more"
-                )
-            case apsw.IOError():
-                # After a failed fsync the kernel may call lost pages clean, and a second fsync would lie.
-                self._broken = f"{self._file} had an input/output error ({problem}); nothing after it is acknowledged"
-                return StoreUnavailable(self._broken)
-            case apsw.FullError():
-                return StoreUnavailable(f"no room left to write {self._file}; make room, then resume")
-            case apsw.ReadOnlyError():
-                return StoreUnavailable(f"{self._file} is read-only")
-            case apsw.BusyError():
-                return StoreUnavailable(
-                    f"{self._file} stayed locked by another process for {_BUSY_MILLISECONDS / 1000:.0f} s"
-                )
-            case _:
-                return StoreUnavailable(f"{self._file}: {problem}")
-
-
-def _patiently(db: apsw.Connection, statement: str) -> None:
-    """Try until the database is free: SQLite does not wait for the change to WAL when several processes make it."""
-    limit = time.monotonic() + _BUSY_MILLISECONDS / 1000
-    while True:
-        try:
-            db.execute(statement).fetchall()
-        except apsw.BusyError:
-            if time.monotonic() > limit:
-                raise
-            time.sleep(0.005)
-        else:
-            return
-
-
-_FORKED = (
-    "this store was opened before the process forked, and SQLite lets only the parent go on with it; open it again"
-)
-_open_stores: weakref.WeakSet[SqliteStore] = weakref.WeakSet()
-
-
-def _leave_to_parent() -> None:
-    """Keep a forked child off its parent's connections: their locks were not inherited, and two would write as one."""
-    for store in _open_stores:
-        store.leave_to_parent()
-
-
-os.register_at_fork(after_in_child=_leave_to_parent)
