@@ -166,6 +166,12 @@ class Driver:
         return None if created is None else created.budget
 
     @property
+    def project(self) -> str:
+        """The project that the run belongs to."""
+        created = self.log.state.created
+        return created.project if created is not None else "default"
+
+    @property
     def strict(self) -> bool:
         """Whether divergences are raised."""
         return self._strict

@@ -81,6 +81,7 @@ def brief(
         began=state.began,
         spent=state.spent,
         bounds=driver.bounds,
+        project=driver.project,
         strict=driver.strict,
         ceiling=host.memory,
         secrets={name: _secret(name, job.name) for name in job.secrets},

@@ -28,12 +28,15 @@ from regrow.executors.messages import (
     PutBlob,
     Ready,
     ReleaseBlobs,
+    Request,
+    Response,
     Signalled,
     Spawn,
     Spawned,
     Threw,
     Withdraw,
 )
+from regrow.executors.services import OFFERED, NotOffered, Offer, serve
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
@@ -139,10 +142,11 @@ class Conversation:
                 self._nested[message.number] = task
                 task.add_done_callback(lambda _: self._nested.pop(message.number, None))
             case Withdraw():
-                if (nested := self._nested.get(message.number)) is not None:
-                    nested.cancel()
+                self._withdraw(message.number)
             case PutBlob() | GetBlob():
                 self._answer(self._blob(message))
+            case Request():
+                self._serve(message)
             case ReleaseBlobs():
                 letting_go = self._loop.run_in_executor(None, self._release, message.digests)
                 self._letting_go.add(letting_go)
@@ -160,6 +164,10 @@ class Conversation:
         self._answering.add(task)
         task.add_done_callback(self._answering.discard)
         return task
+
+    def _withdraw(self, number: int) -> None:
+        if (nested := self._nested.get(number)) is not None:
+            nested.cancel()
 
     def _append(self, message: Append) -> None:
         """Record what the worker asks for, if it is its own to record."""
@@ -182,6 +190,23 @@ class Conversation:
                 self.send(Ack(message.number))
             else:
                 self._answer(self._acknowledge(ticket, message.number))
+
+    def _serve(self, request: Request) -> None:
+        """Do what only the store can, for the worker's own run."""
+        offer = OFFERED.get(request.service)
+        if offer is None or request.method not in offer.methods:
+            raise ProtocolBroken(f"{self._path}: its worker asked for {request.service}.{request.method}")
+        self._answer(self._respond(request, offer))
+
+    async def _respond(self, request: Request, offer: Offer) -> None:
+        service = getattr(self._driver.around, request.service)
+        run, project = self._driver.run, self._driver.project
+        try:
+            result = await asyncio.to_thread(serve, service, offer, request, run=run, project=project)
+        except (RegrowError, NotOffered) as problem:
+            self.send(Response(request.number, problem=capture(problem)))
+        else:
+            self.send(Response(request.number, result))
 
     async def _acknowledge(self, ticket: Ticket, number: int) -> None:
         try:

@@ -6,7 +6,7 @@ and the file that defines it, which the worker's own interpreter has loaded.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -100,6 +100,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         began: when the run began, in seconds since the epoch.
         spent: see `RunState.spent`.
         bounds: the run's own budget.
+        project: the run's.
         strict: whether divergences are raised.
         ceiling: the most memory that the host could give, in bytes.
         secrets: environment variables that must not be told to anybody.
@@ -118,6 +119,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     began: float
     spent: int
     bounds: Bounds | None
+    project: str
     strict: bool
     ceiling: int
     secrets: dict[str, str]
@@ -157,6 +159,14 @@ class Blob(msgspec.Struct, frozen=True, tag="blob"):
     problem: ErrorRecord | None = None
 
 
+class Response(msgspec.Struct, frozen=True, tag="response"):
+    """What a service has given, or why it could not."""
+
+    number: int
+    result: Any = None
+    problem: ErrorRecord | None = None
+
+
 StopReason = Literal["timeout", "deadline", "cancelled", "preempted"]
 
 
@@ -174,7 +184,7 @@ class NewLimit(msgspec.Struct, frozen=True, tag="limit"):
     memory: int
 
 
-ToWorker = Start | Ack | Spawned | Blob | Stop | NewLimit
+ToWorker = Start | Ack | Spawned | Blob | Response | Stop | NewLimit
 
 
 # -- from the worker ---------------------------------------------------------------------------------------------------
@@ -233,6 +243,15 @@ class ReleaseBlobs(msgspec.Struct, frozen=True, tag="release"):
     digests: tuple[str, ...]
 
 
+class Request(msgspec.Struct, frozen=True, tag="request"):
+    """Call a method of a service, and answer with what it gives; see `regrow.executors.services`."""
+
+    number: int
+    service: str
+    method: str
+    arguments: dict[str, Any]
+
+
 class Signalled(msgspec.Struct, frozen=True, tag="signal"):
     """A signal that asks it to end has reached the worker, from outside."""
 
@@ -272,4 +291,6 @@ class Threw(msgspec.Struct, frozen=True, tag="threw"):
     data_limited: bool = False
 
 
-FromWorker = Ready | Append | Logged | Spawn | Withdraw | PutBlob | GetBlob | ReleaseBlobs | Signalled | Gave | Threw
+FromWorker = (
+    Ready | Append | Logged | Spawn | Withdraw | PutBlob | GetBlob | ReleaseBlobs | Request | Signalled | Gave | Threw
+)

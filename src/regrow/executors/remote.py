@@ -39,6 +39,8 @@ from regrow.executors.messages import (
     NewLimit,
     PutBlob,
     ReleaseBlobs,
+    Request,
+    Response,
     Spawn,
     Spawned,
     Start,
@@ -133,7 +135,7 @@ class Line:
     def _listen(self) -> None:
         while (message := self._next()) is not None:
             match message:
-                case Ack() | Spawned() | Blob():
+                case Ack() | Spawned() | Blob() | Response():
                     if (answered := self._asked.pop(message.number, None)) is not None:
                         answered(message)
                 case Stop() as stop:
@@ -198,7 +200,7 @@ def _numbered(entry: Append, number: int) -> Append:
     return msgspec.structs.replace(entry, number=number)
 
 
-def _problem(answer: Ack | Blob) -> RegrowError | None:
+def _problem(answer: Ack | Blob | Response) -> RegrowError | None:
     if answer.problem is None:
         return None
     error = rebuild(answer.problem)
@@ -264,6 +266,13 @@ class RemoteHost:
     def __init__(self, line: Line) -> None:
         """Speak over a line."""
         self._line = line
+
+    def ask(self, service: str, method: str, arguments: dict[str, Any]) -> Any:
+        """Ask for what the driver's store alone can do; see `regrow.executors.services`."""
+        answer: Response = self._line.ask_and_wait(lambda number: Request(number, service, method, arguments))
+        if answer.problem is not None:
+            raise rebuild(answer.problem)
+        return answer.result
 
     def note_log(self, _run: str, line: LogLine) -> None:
         """See `Surroundings.note_log`; what a forked process logs is not told."""

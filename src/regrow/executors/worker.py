@@ -263,12 +263,16 @@ class _WorkerDriver(Driver):
         executor = RemoteExecutor(line, start.ceiling)
         super().__init__(log, committer, vault, executor, healer, RemoteHost(line), strict=start.strict)
         self.line = line
-        self._bounds = start.bounds
+        self._bounds, self._project = start.bounds, start.project
         self._shield = shield
 
     @property
     def bounds(self) -> Bounds | None:
         return self._bounds
+
+    @property
+    def project(self) -> str:
+        return self._project
 
     def record(self, event: Event, loop: asyncio.AbstractEventLoop | None, blobs: tuple[str, ...] = ()) -> Ticket:
         with self._shield:
