@@ -12,10 +12,11 @@ from pathlib import Path
 
 from regrow.engine.executor import Executor
 from regrow.engine.host import Host
+from regrow.errors import UsageError
 from regrow.executors.process import ProcessExecutor
 from regrow.healing.ladder import Ladder
 from regrow.journal.sqlite import SqliteStore
-from regrow.journal.store import Store
+from regrow.journal.store import DEFAULT_PROJECT, Store
 
 StoreLike = Store | str | os.PathLike[str] | None
 """A store, the folder of one, or None for ``REGROW_HOME``, or else ``.regrow/`` in the working directory."""
@@ -34,6 +35,18 @@ _ladder = Ladder()
 def folder(place: str | os.PathLike[str] | None = None) -> Path:
     """Give the folder of the store that a user means."""
     return Path(place if place is not None else os.environ.get("REGROW_HOME") or ".regrow")
+
+
+def project_of(given: str | None = None) -> str:
+    """Give the project that a user means: the one given, or else ``REGROW_PROJECT``, or else ``default``.
+
+    Raises:
+        UsageError: it is no name for a project.
+    """
+    name = given if given is not None else os.environ.get("REGROW_PROJECT") or DEFAULT_PROJECT
+    if not name.strip() or not name.isprintable():
+        raise UsageError(f"a project's name is printable text that is not empty; it is {name!r}")
+    return name
 
 
 def host_of(store: StoreLike) -> Host:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
-from regrow.authoring.home import StoreLike, host_of
+from regrow.authoring.home import StoreLike, host_of, project_of
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.stopping import said_how_to_resume, stopped_gently
 from regrow.authoring.task import Task
@@ -87,6 +87,7 @@ def run(
     store: StoreLike = ...,
     strict: bool = ...,
     budget: Budget | None = ...,
+    project: str | None = ...,
     **kwargs: Any,
 ) -> T: ...
 @overload
@@ -97,6 +98,7 @@ def run(
     store: StoreLike = ...,
     strict: bool = ...,
     budget: Budget | None = ...,
+    project: str | None = ...,
     **kwargs: Any,
 ) -> T: ...
 def run(
@@ -106,6 +108,7 @@ def run(
     store: StoreLike = None,
     strict: bool = False,
     budget: Budget | None = None,
+    project: str | None = None,
     **kwargs: Any,
 ) -> Any:
     """Run a task so that it survives, and give its result.
@@ -118,6 +121,7 @@ def run(
         store: where to keep the run; ``.regrow/`` in the working directory unless ``REGROW_HOME`` says otherwise.
         strict: raise `regrow.Divergence` where the code no longer fits a journal that is resumed, before any effect.
         budget: what healing may cost in this run; recorded with it, and the same when it is resumed.
+        project: the namespace that the run and its key belong to; ``default`` unless ``REGROW_PROJECT`` says otherwise.
         kwargs: further arguments of the task.
 
     Raises:
@@ -133,11 +137,11 @@ def run(
     if loop_is_running():
         if "ipykernel" in sys.modules:
             return _in_own_thread(
-                lambda: run(task, *args, key=key, store=store, strict=strict, budget=budget, **kwargs)
+                lambda: run(task, *args, key=key, store=store, strict=strict, budget=budget, project=project, **kwargs)
             )
         raise UsageError("regrow.run would block the event loop that runs here; use `handle = await regrow.start(…)`")
     host = host_of(store)
-    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget, project=project)
     if isinstance(opened, RunRow):
         return outcome_of(host, opened.id)
     return drive(host, opened, task, args, kwargs)
@@ -150,6 +154,7 @@ async def start(
     store: StoreLike = None,
     strict: bool = False,
     budget: Budget | None = None,
+    project: str | None = None,
     **kwargs: Any,
 ) -> Handle:
     """Start a run on the event loop that runs here, and give a handle to it. The arguments are those of `run`.
@@ -165,7 +170,7 @@ async def start(
             "regrow.start was called inside a run; there a task is called like a function: `await task(…)`"
         )
     host = host_of(store)
-    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget)
+    opened = open_run(host, task, args, kwargs, key=key, strict=strict, budget=budget, project=project)
     if isinstance(opened, RunRow):
         return Handle(host, opened.id, None, None)
     loop = asyncio.get_running_loop()
@@ -186,6 +191,7 @@ def open_run(
     key: str | None = None,
     strict: bool = False,
     budget: Budget | None = None,
+    project: str | None = None,
     observers: tuple[Observer, ...] = (),
 ) -> Driver | RunRow:
     """Create a run, or find the one that has this key.
@@ -205,7 +211,7 @@ def open_run(
     kept = host.vault.keep((args, kwargs), callee.name)
     now = time.time()
     fresh = new_run_id(now, key=key)
-    row = host.store.create(NewRun(fresh, task.ref, now, key))
+    row = host.store.create(NewRun(fresh, task.ref, now, key, project_of(project)))
     if row.id != fresh:
         _check_same(host, row, task, inputs.digest)
         if row.outcome is not None:

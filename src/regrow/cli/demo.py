@@ -28,7 +28,6 @@ from regrow.journal.records import unseal_all
 from regrow.journal.store import RunRow, Store
 
 _EXTRA = {"sklearn", "pandas", "numpy", "matplotlib", "joblib", "threadpoolctl", "scipy"}
-_PROJECT = "default"
 _USUAL = {"rounds": 4, "width": 24, "seed": 0}
 
 
@@ -166,7 +165,7 @@ class _Search:
     def in_peace(self) -> _Found:
         """Give what this question's run in peace has found; if there is none yet, carry one out."""
         store = self._host.store
-        row = _last(store, self._question)
+        row = _last(store, self._session.project, self._question)
         if row is not None and row.outcome == "succeeded":
             return self._found(row, outcome_of(self._host, row.id), None)
         say("to compare: the same search in peace")
@@ -175,8 +174,16 @@ class _Search:
     def _open(self, question: str, observers: tuple[Any, ...], *, fresh: bool) -> Driver:
         what = self._what
         while True:
-            key, interrupted = _free_key(self._host.store, question, fresh=fresh)
-            opened = open_run(self._host, what.task, what.args, what.kwargs, key=key, observers=observers)
+            key, interrupted = _free_key(self._host.store, self._session.project, question, fresh=fresh)
+            opened = open_run(
+                self._host,
+                what.task,
+                what.args,
+                what.kwargs,
+                key=key,
+                project=self._session.project,
+                observers=observers,
+            )
             if isinstance(opened, Driver):  # else it has finished since it was looked up
                 break
         run = short(opened.run)
@@ -204,7 +211,7 @@ def _example() -> Any:
         raise Mistake(f"the demo needs {missing.name}, which is not installed: pip install 'regrow[demo]'") from None
 
 
-def _free_key(store: Store, question: str, *, fresh: bool) -> tuple[str, bool]:
+def _free_key(store: Store, project: str, question: str, *, fresh: bool) -> tuple[str, bool]:
     """Give the key to run under, and whether it is that of a run which was interrupted.
 
     Raises:
@@ -213,7 +220,7 @@ def _free_key(store: Store, question: str, *, fresh: bool) -> tuple[str, bool]:
     number = 1
     while True:
         key = _numbered(question, number)
-        row = store.by_key(_PROJECT, key)
+        row = store.by_key(project, key)
         if row is None:
             return key, False
         if row.outcome is None and not fresh:
@@ -223,10 +230,10 @@ def _free_key(store: Store, question: str, *, fresh: bool) -> tuple[str, bool]:
         number += 1
 
 
-def _last(store: Store, question: str) -> RunRow | None:
+def _last(store: Store, project: str, question: str) -> RunRow | None:
     """Give the latest run of a question that has succeeded, or that is to be gone on with."""
     number, found = 1, None
-    while (row := store.by_key(_PROJECT, _numbered(question, number))) is not None:
+    while (row := store.by_key(project, _numbered(question, number))) is not None:
         found = row if row.outcome in ("succeeded", None) else found
         number += 1
     return found

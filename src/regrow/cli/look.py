@@ -50,8 +50,8 @@ def ls(session: Session, *, limit: int, everything: bool, status: str | None) ->
     A run whose process died is shown as interrupted, never as running.
     """
     exists = (session.folder / "journal.db").exists()
-    bound = None if everything else limit
-    rows = session.store().runs(limit=None if status else bound) if exists else []
+    bound, project = None if everything else limit, session.project
+    rows = session.store().runs(limit=None if status else bound, project=project) if exists else []
     rows = [row for row in rows if status is None or row.status == status][:bound]
     if session.json:
         session.document(runs=[run_document(row) for row in rows])
@@ -59,7 +59,7 @@ def ls(session: Session, *, limit: int, everything: bool, status: str | None) ->
     if not rows:
         what = f"{status} " if status else ""
         say(
-            f"no {what}runs in {session.folder}"
+            f"no {what}runs in {session.folder}{session.of_project}"
             + ("" if exists else "; a first `regrow run` or `regrow demo` makes a store")
         )
         return
@@ -94,7 +94,7 @@ def _listing(rows: list[RunRow], now: float, is_terminal: bool) -> Table:  # noq
 def show(session: Session, *, run: str, full: bool) -> None:
     """Show a run as the tree of its calls: status, attempts, time, and the memory that their workers used."""
     store = session.store()
-    row = find_run(store, run)
+    row = find_run(store, run, session.project)
     tree = tree_of(_records(store, row))
     if session.json:
         session.document(
@@ -115,7 +115,7 @@ def show(session: Session, *, run: str, full: bool) -> None:
 def why(session: Session, *, run: str) -> None:
     """Say why a run failed or stopped: what happened and where in your code, what was tried, and each way on."""
     store = session.store()
-    row = find_run(store, run)
+    row = find_run(store, run, session.project)
     records = _records(store, row)
     created = records[0].event if records else None
     loading = loading_options(created.source) if isinstance(created, RunCreated) else ""
@@ -136,7 +136,7 @@ def why(session: Session, *, run: str) -> None:
 def logs(session: Session, *, run: str, follow: bool) -> None:
     """Show what a run has logged, from INFO on under `regrow run`."""
     store = session.store()
-    row = find_run(store, run)
+    row = find_run(store, run, session.project)
     if session.json:
         lines = [(number, line) for number, line in _followed(store, row, follow=follow)]
         session.document(

@@ -66,6 +66,7 @@ def run(
             kwargs,
             key=options.get("key") or key,
             strict=strict or bool(options.get("strict")),
+            project=session.project,
             observers=watch.observers,
         )
         if isinstance(opened, RunRow):
@@ -107,7 +108,7 @@ def resume(session: Session, *, run: str, file: Path | None, strict: bool, verbo
 
     What is recorded is not executed again. A run that has succeeded gives its result.
     """
-    row = find_run(session.store(), run)
+    row = find_run(session.store(), run, session.project)
     if row.outcome is not None:
         host = session.host()
         _already_ended(session, host, row, file)
@@ -125,7 +126,7 @@ def retry(session: Session, *, run: str, file: Path | None, strict: bool, verbos
 
     Exactly the calls whose failure ended it are executed again. What succeeded is not, nor what failed and was handled.
     """
-    row = find_run(session.store(), run)
+    row = find_run(session.store(), run, session.project)
     _check_retriable(session, row)
     take_up(session, row, file, strict=strict, verbose=verbose, retry=True)
 

@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import click
 import msgspec
 
-from regrow.authoring.home import folder, forget, host_of
+from regrow.authoring.home import folder, forget, host_of, project_of
 from regrow.cli import exits
 from regrow.engine.host import Host
 from regrow.errors import StoreUnavailable
 from regrow.journal.sqlite import SqliteStore
+from regrow.journal.store import DEFAULT_PROJECT
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +32,7 @@ class Session:
         command: which command was given.
         json: whether it is to answer with a JSON document.
         store_given: the folder that was named with ``--store``, if one was.
+        project_given: the project that was named with ``--project``, if one was.
     """
 
     def __init__(self) -> None:
@@ -38,6 +40,7 @@ class Session:
         self.command = ""
         self.json = False
         self.store_given: str | None = None
+        self.project_given: str | None = None
         self._store: SqliteStore | None = None
         self._host: Host | None = None
 
@@ -47,9 +50,20 @@ class Session:
         return folder(self.store_given)
 
     @property
+    def project(self) -> str:
+        """Whose runs are meant."""
+        return project_of(self.project_given)
+
+    @property
+    def of_project(self) -> str:
+        """Says which project is meant, where it is not the usual one."""
+        return f" of project {self.project!r}" if self.project != DEFAULT_PROJECT else ""
+
+    @property
     def options(self) -> str:
-        """What a command that is suggested must be given in order to mean the same store."""
-        return f" --store {shlex.quote(self.store_given)}" if self.store_given is not None else ""
+        """What a command that is suggested must be given in order to mean the same store and project."""
+        given = {"--store": self.store_given, "--project": self.project_given}
+        return "".join(f" {name} {shlex.quote(value)}" for name, value in given.items() if value is not None)
 
     def store(self) -> SqliteStore:
         """Open the store for reading; none is made.
@@ -133,6 +147,13 @@ def shared_options(command: F) -> F:
         expose_value=False,
         callback=_take_store,
     )(command)
+    command = click.option(
+        "--project",
+        metavar="NAME",
+        help="Whose runs are meant. Otherwise REGROW_PROJECT, or default.",
+        expose_value=False,
+        callback=_take_project,
+    )(command)
     return click.option(
         "--json",
         is_flag=True,
@@ -146,6 +167,13 @@ def _take_store(context: click.Context, _parameter: click.Parameter, value: str 
     session = context.find_object(Session)
     if session is not None and value is not None:
         session.store_given = os.path.expanduser(value)  # noqa: PTH111 - kept as text, since it is shown again as it was typed
+    return value
+
+
+def _take_project(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    session = context.find_object(Session)
+    if session is not None and value is not None:
+        session.project_given = value
     return value
 
 

@@ -42,7 +42,7 @@ def cancel(session: Session, *, run: str, no_wait: bool) -> None:
     If a process drives it, that one is asked, and runs the `finally` blocks; if none does, the run is ended here.
     """
     store = session.store()
-    row = find_run(store, run)
+    row = find_run(store, run, session.project)
     name = short(row.id)
     if row.outcome == "cancelled":
         say(f"run {name} is cancelled already")
@@ -116,7 +116,7 @@ def resolve(
     """
     if (happened is None) != did_not_happen:
         raise Mistake("say what happened, with either --happened JSON or --did-not-happen")
-    row = find_run(session.store(), run)
+    row = find_run(session.store(), run, session.project)
     if row.held:
         raise RunHeld(row.id, row.holder)
     state = fold(unseal_all(row.id, session.store().read(row.id)))

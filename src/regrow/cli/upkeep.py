@@ -74,7 +74,7 @@ def doctor(session: Session, *, run: str | None) -> None:
     exists = (session.folder / "journal.db").exists()
     if exists:
         try:
-            _check(session.store(), found, run)
+            _check(session.store(), found, run, session.project)
         except StoreError as problem:
             found.problems.append(Problem(str(problem)))
     notes = _notes(session, found, exists=exists)
@@ -95,8 +95,8 @@ def doctor(session: Session, *, run: str | None) -> None:
         raise Leave
 
 
-def _check(store: Store, found: _Findings, typed: str | None) -> None:
-    rows = store.runs() if typed is None else [find_run(store, typed)]
+def _check(store: Store, found: _Findings, typed: str | None, project: str) -> None:
+    rows = store.runs() if typed is None else [find_run(store, typed, project)]
     found.problems.extend(Problem(sentence) for sentence in store.check())
     with _bar("verifying runs", len(rows)) as advance:
         for row in rows:
@@ -252,13 +252,13 @@ def _bar(title: str, total: int) -> Iterator[Any]:
 @shared_options
 @in_session
 def gc(session: Session, *, older_than: str, dry_run: bool) -> None:
-    """Remove runs that ended long ago, and blobs that no run needs.
+    """Remove runs of this project that ended long ago, and blobs that no run of any needs.
 
     A run that has not ended is never removed, and no blob that is younger than an hour.
     """
     store = session.store()
     now = time.time()
-    rows = old_runs(store, now=now, older_than=seconds(older_than, what="--older-than"))
+    rows = old_runs(store, now=now, older_than=seconds(older_than, what="--older-than"), project=session.project)
     if not dry_run:
         for row in rows:
             store.delete(row.id)

@@ -88,11 +88,11 @@ class Surroundings(Protocol):
         """Keep a line that the code has logged or printed."""
         ...
 
-    def sizes(self, task: str, input_class: int) -> list[SizeSeen]:
+    def sizes(self, task: str, input_class: int, project: str) -> list[SizeSeen]:
         """Give the sizes under which a task has succeeded lately with inputs of this class, newest first."""
         ...
 
-    def remember_size(self, seen: SizeSeen) -> None:
+    def remember_size(self, seen: SizeSeen, project: str) -> None:
         """Remember one more of these."""
         ...
 

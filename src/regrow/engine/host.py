@@ -162,13 +162,13 @@ class Host:
         with self._lock:
             self._logs.setdefault(run, []).append(line)
 
-    def sizes(self, task: str, input_class: int) -> list[SizeSeen]:
+    def sizes(self, task: str, input_class: int, project: str) -> list[SizeSeen]:
         """See `Surroundings.sizes`."""
-        return self.store.sizes(task, input_class)
+        return self.store.sizes(task, input_class, project)
 
-    def remember_size(self, seen: SizeSeen) -> None:
+    def remember_size(self, seen: SizeSeen, project: str) -> None:
         """See `Surroundings.remember_size`."""
-        self.store.remember_size(seen)
+        self.store.remember_size(seen, project)
 
     def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
         """See `Surroundings.release_blobs`."""

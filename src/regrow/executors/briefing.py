@@ -30,7 +30,7 @@ def sized(driver: Driver, job: Job, host: Machine) -> tuple[Resources, str]:
     if resources.memory is None or not job.right_size or job.on_oom is None:
         return resources, ""  # a limit that may not grow is the author's last word
     try:
-        seen = driver.around.sizes(job.code.ref, class_of(job.input_size))
+        seen = driver.around.sizes(job.code.ref, class_of(job.input_size), driver.project)
     except StoreError:
         return resources, ""  # what is remembered helps; it is not needed
     best = suggested_memory(seen, resources.memory)

@@ -99,4 +99,4 @@ def _remember(driver: Driver, job: Job, evidence: Evidence) -> None:
         return
     seen = SizeSeen(job.code.ref, class_of(job.input_size), limit, evidence.peak, driver.run, driver.now())
     with contextlib.suppress(StoreError):
-        driver.around.remember_size(seen)
+        driver.around.remember_size(seen, driver.project)

@@ -279,11 +279,11 @@ class RemoteHost:
         if self._line.is_ours:
             self._line.tell(Logged(line))
 
-    def sizes(self, _task: str, _input_class: int) -> list[SizeSeen]:
+    def sizes(self, _task: str, _input_class: int, _project: str) -> list[SizeSeen]:
         """See `Surroundings.sizes`; workers are placed by the driver, which asks its own store."""
         return []
 
-    def remember_size(self, seen: SizeSeen) -> None:
+    def remember_size(self, seen: SizeSeen, project: str) -> None:
         """See `Surroundings.remember_size`; likewise."""
 
     def release_blobs(self, _run: str, digests: tuple[str, ...]) -> None:

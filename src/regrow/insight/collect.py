@@ -19,11 +19,14 @@ class Blob(msgspec.Struct, frozen=True):
     size: int
 
 
-def old_runs(store: Store, *, now: float, older_than: float) -> list[RunRow]:
-    """Give the runs that ended more than `older_than` seconds ago, newest first. An unfinished run is never old."""
+def old_runs(store: Store, *, now: float, older_than: float, project: str | None = None) -> list[RunRow]:
+    """Give the runs that ended more than `older_than` seconds ago, newest first: of one project, or of all.
+
+    An unfinished run is never old.
+    """
     return [
         row
-        for row in store.runs()
+        for row in store.runs(project=project)
         if row.ended is not None and row.outcome is not None and row.ended < now - older_than
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from regrow.errors import UnknownRun
-from regrow.journal.store import RunRow, Store
+from regrow.journal.store import DEFAULT_PROJECT, RunRow, Store
 
 SHORTEST = 4
 """Characters of an id that a person must type at least."""
@@ -17,24 +17,25 @@ def short(run: str) -> str:
     return run[-SHOWN:]
 
 
-def find_run(store: Store, typed: str) -> RunRow:
+def find_run(store: Store, typed: str, project: str = DEFAULT_PROJECT) -> RunRow:
     """Find the run that somebody means.
 
     Args:
         store: where to look.
         typed: a whole id, the beginning or end of one (four characters or more), a key, ``@last`` for the newest run,
             or ``@failed`` for the newest one that failed.
+        project: the one that it is looked for in.
 
     Raises:
         UnknownRun: there is none, or more than one; the message says what to type instead.
     """
     if typed.startswith("@"):
-        return _special(store, typed)
-    row = store.by_key("default", typed)
+        return _special(store, typed, project)
+    row = store.by_key(project, typed)
     if row is not None:
         return row
     part = typed.strip().lower()
-    rows = store.runs()
+    rows = store.runs(project=project)
     for row in rows:
         if row.id == part:
             return row
@@ -47,19 +48,23 @@ def find_run(store: Store, typed: str) -> RunRow:
         some = ", ".join(short(row.id) for row in matches[:_LISTED])
         more = f" and {len(matches) - _LISTED} more" if len(matches) > _LISTED else ""
         raise UnknownRun(typed, f"{typed!r} fits {len(matches)} runs: {some}{more}; type more of the id")
-    raise UnknownRun(typed, f"no run in {store.place} has the id or key {typed!r}; `regrow ls` lists them")
+    raise UnknownRun(typed, f"no run in {_where(store, project)} has the id or key {typed!r}; `regrow ls` lists them")
 
 
-def _special(store: Store, typed: str) -> RunRow:
+def _special(store: Store, typed: str, project: str) -> RunRow:
     match typed:
         case "@last":
-            found = next(iter(store.runs(limit=1)), None)
-            missing = f"there is no run in {store.place} yet"
+            found = next(iter(store.runs(limit=1, project=project)), None)
+            missing = f"there is no run in {_where(store, project)} yet"
         case "@failed":
-            found = next((row for row in store.runs() if row.outcome == "failed"), None)
-            missing = f"no run in {store.place} has failed"
+            found = next((row for row in store.runs(project=project) if row.outcome == "failed"), None)
+            missing = f"no run in {_where(store, project)} has failed"
         case _:
             raise UnknownRun(typed, f"{typed!r} names no run; there are @last and @failed")
     if found is None:
         raise UnknownRun(typed, missing)
     return found
+
+
+def _where(store: Store, project: str) -> str:
+    return store.place if project == DEFAULT_PROJECT else f"project {project!r} of {store.place}"

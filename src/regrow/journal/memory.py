@@ -79,11 +79,12 @@ class MemoryStore:
                     return self.get(row.id)
             return None
 
-    def runs(self, *, limit: int | None = None) -> list[RunRow]:
+    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
         """See `Store.runs`."""
         with self._lock:
-            newest = sorted(self._rows, key=lambda run: (self._rows[run].created, run), reverse=True)
-            return [self.get(run) for run in newest[:limit]]
+            rows = [row for row in self._rows.values() if project is None or row.project == project]
+            newest = sorted(rows, key=lambda row: (row.created, row.id), reverse=True)
+            return [self.get(row.id) for row in newest[:limit]]
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""

@@ -82,9 +82,10 @@ class SqliteStore:
         found = self._rows("WHERE r.project = ? AND r.key = ?", (project, key))
         return found[0] if found else None
 
-    def runs(self, *, limit: int | None = None) -> list[RunRow]:
+    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
         """See `Store.runs`."""
-        return self._rows("ORDER BY r.created DESC, r.id DESC LIMIT ?", (-1 if limit is None else limit,))
+        clause = "WHERE ?1 IS NULL OR r.project = ?1 ORDER BY r.created DESC, r.id DESC LIMIT ?2"
+        return self._rows(clause, (project, -1 if limit is None else limit))
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""

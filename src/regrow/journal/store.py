@@ -17,6 +17,8 @@ import msgspec
 from regrow.journal.blobs import BlobStore
 from regrow.journal.records import RunOutcome, StoredRecord
 
+DEFAULT_PROJECT = "default"
+
 LEASE_SECONDS = 15.0
 """How long a lease holds without renewal: long enough for a paused laptop's hiccup, short enough to wait for."""
 
@@ -154,8 +156,8 @@ class Store(Protocol):
         """Give the run of a key, if there is one."""
         ...
 
-    def runs(self, *, limit: int | None = None) -> list[RunRow]:
-        """List runs, newest first."""
+    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
+        """List runs, newest first: those of one project, or all."""
         ...
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
