@@ -7,6 +7,7 @@ crash or a failure never repeats what was done. See the README for a first agent
 from regrow._version import __version__
 from regrow.authoring.checkpoint import Checkpoint, checkpoint
 from regrow.authoring.context import Current, Remaining, current, now, sleep
+from regrow.authoring.forking import fork
 from regrow.authoring.heeding import heed_notices
 from regrow.authoring.mapping import map  # noqa: A004 - users write regrow.map
 from regrow.authoring.recorded import storable
@@ -125,6 +126,7 @@ __all__ = [
     "checkpoint",
     "current",
     "failure_of",
+    "fork",
     "grow",
     "heed_notices",
     "map",

@@ -199,7 +199,7 @@ def name_no_machine(clock: Clock) -> None:
     frames.clean = lambda text: Path(text).name if Path(text).is_absolute() else clean(text)
     frames._is_own = lambda file: Path(file) == Path(__file__)
     authoring.time = clock
-    authoring._source = lambda function: "make_journal.py"
+    authoring.source_of = lambda function: "make_journal.py"
     authoring.new_run_id = lambda now, key=None: ids.new_run_id(now, key=key, entropy=bytes(11))
     platform.python_version = lambda: "3.11.7"
 

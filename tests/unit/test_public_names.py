@@ -72,6 +72,7 @@ PUBLIC_NAMES: tuple[str, ...] = (
     "checkpoint",
     "current",
     "failure_of",
+    "fork",
     "grow",
     "heed_notices",
     "map",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import inspect
 import signal
 import sys
@@ -12,8 +13,6 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar, overload
-
-import msgspec
 
 from regrow.authoring.home import StoreLike, host_of, project_of
 from regrow.authoring.recorded import Recorded
@@ -216,9 +215,18 @@ def open_run(
         _check_same(host, row, task, inputs.digest)
         if row.outcome is not None:
             return row
-    created = RunCreated(row.id, task.ref, _source(callee.function), kept.value, inputs.digest, key, row.project)
-    if budget is not None:
-        created = msgspec.structs.replace(created, budget=budget.bounds)
+    source = source_of(callee.function)
+    created = RunCreated(
+        row.id,
+        task.ref,
+        source,
+        kept.value,
+        inputs.digest,
+        key,
+        row.project,
+        budget=None if budget is None else budget.bounds,
+        code=digest_of_source(source),
+    )
     try:
         return host.take_up(row.id, created=created, created_blobs=kept.blobs, strict=strict, observers=observers)
     except RunOver:  # another process has ended it since we looked
@@ -356,13 +364,21 @@ def _check_same(host: Host, row: RunRow, task: Task[..., Any], digest: bytes) ->
         raise KeyConflict(row.id, f"key {row.key!r} is that of run {row.id} of {row.task} with other inputs; {way_on}")
 
 
-def _source(function: Any) -> str:
+def source_of(function: Any) -> str:
     """Give the file that a task is written in, so that the command line can find it again; empty for a notebook's."""
     try:
         file = inspect.getsourcefile(function)
     except TypeError:
         return ""
     return str(Path(file).absolute()) if file and Path(file).exists() else ""
+
+
+def digest_of_source(source: str) -> str:
+    """Give the SHA-256 of a source file, in hexadecimal; empty if it cannot be read."""
+    try:
+        return hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ""
+    except OSError:
+        return ""
 
 
 def _in_own_thread(function: Callable[[], T]) -> T:

@@ -28,6 +28,7 @@ from regrow.journal.records import (
     Record,
     RunCreated,
     RunEnded,
+    RunForked,
     RunRetried,
     Value,
     WorkerEnded,
@@ -89,6 +90,7 @@ class RunState:
         seq: the number of records applied.
         epoch: of the last lease.
         created: how the run came to be; set by the first record.
+        forked: which run it began as a copy of, if it did.
         calls: each call that can still matter, by path. What lies inside a call that succeeded no longer can.
         divergences: where code and journal were seen to disagree.
         ended: how the run ended, if it has and was not retried.
@@ -102,6 +104,7 @@ class RunState:
         self.seq = 0
         self.epoch = 0
         self.created: RunCreated | None = None
+        self.forked: RunForked | None = None
         self.calls: dict[str, CallState] = {}
         self.divergences: list[Diverged] = []
         self.ended: RunEnded | None = None
@@ -142,6 +145,9 @@ class RunState:
     def _run_created(self, record: Record, event: RunCreated) -> None:
         self.created = event
         self.began = record.time
+
+    def _run_forked(self, _record: Record, event: RunForked) -> None:
+        self.forked = event
 
     def _driver_opened(self, record: Record, _event: DriverOpened) -> None:
         self._opened = record.time
@@ -216,6 +222,7 @@ class RunState:
 
     _APPLY: ClassVar[dict[type, Callable[[RunState, Record, Any], None]]] = {
         RunCreated: _run_created,
+        RunForked: _run_forked,
         DriverOpened: _driver_opened,
         DriverClosed: _nothing_changes,
         CallStarted: _call_started,

@@ -11,9 +11,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from regrow.errors import RunHeld, StoreUnavailable, UnknownRun
+from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.memory_tables import MemoryTables
 from regrow.journal.presence import actor
 from regrow.journal.records import StoredRecord
+from regrow.journal.signals import Signals
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
 
@@ -39,6 +42,17 @@ class MemoryStore:
         self._blobs_of: dict[str, Counter[str]] = {}
         self._logs: dict[str, list[LogLine]] = {}
         self._sizes: dict[tuple[str, str, int], deque[SizeSeen]] = {}
+        self._tables = MemoryTables()
+
+    @property
+    def asks(self) -> Asks:
+        """See `Store.asks`."""
+        return self._tables.asks
+
+    @property
+    def signals(self) -> Signals:
+        """See `Store.signals`."""
+        return self._tables.signals
 
     def register(self) -> str:
         """See `Store.register`."""
@@ -54,7 +68,9 @@ class MemoryStore:
         with self._lock:
             if run.key is not None and (existing := self.by_key(run.project, run.key)):
                 return existing
-            self._rows[run.id] = RunRow(run.id, run.task, run.created, run.key, run.project, None, 0, "", held=False)
+            self._rows[run.id] = RunRow(
+                run.id, run.task, run.created, run.key, run.project, None, run.epoch, "", held=False
+            )
             self._leases[run.id] = _Lease()
             self._records[run.id] = []
             self._blobs_of[run.id] = Counter()
@@ -172,6 +188,9 @@ class MemoryStore:
         with self._lock:
             for table in (self._rows, self._leases, self._records, self._blobs_of, self._logs):
                 table.pop(run, None)
+        if self._tables.in_use:
+            self.asks.forget(run)
+            self.signals.forget(run)
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""

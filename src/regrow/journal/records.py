@@ -66,7 +66,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
 
 
 class RunCreated(msgspec.Struct, frozen=True, array_like=True, tag="run"):
-    """The run came to be. Always the first record."""
+    """The run came to be. Always the first record.
+
+    `parent` is the run that it is a fork of. `code` is the SHA-256 of the file `source` as it was then, in hexadecimal.
+    """
 
     run: str
     task: str
@@ -77,6 +80,25 @@ class RunCreated(msgspec.Struct, frozen=True, array_like=True, tag="run"):
     project: str = "default"
     parent: str | None = None
     budget: Bounds | None = None
+    code: str = ""
+
+
+class RunForked(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
+    """The run began as a copy of another one's records; what follows is copied, until a driver takes it up.
+
+    Attributes:
+        run: the other one.
+        at: the path of the first call that is not copied; empty if all is.
+        upto: the place of the last record of the other run that was looked at.
+        replaced: calls whose outcome is another one than it was there.
+        inputs: parameters of the run that have other values than there.
+    """
+
+    run: str
+    at: str
+    upto: int
+    replaced: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):
@@ -226,24 +248,48 @@ class CheckpointSaved(msgspec.Struct, frozen=True, array_like=True, tag="checkpo
     position: int = 0
 
 
+class CacheHit(msgspec.Struct, frozen=True, array_like=True):
+    """Where the outcome of a call was computed that was found in the shared cache instead of being computed here.
+
+    Attributes:
+        run: by which run.
+        path: by which call of it.
+        time: when, in seconds since the epoch.
+        seconds: how long it took there, which is what the hit saved.
+    """
+
+    run: str
+    path: str
+    time: float
+    seconds: float
+
+
 class CallSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="done"):
-    """A call gave its result. `chunks` counts what a streaming step gave; its result is then empty."""
+    """A call gave its result. `chunks` counts what a streaming step gave; its result is then empty.
+
+    With a `hit` it was not executed: the result was found in the shared cache.
+    """
 
     call: Call
     attempt: int
     started: float
     value: Value
     chunks: int | None = None
+    hit: CacheHit | None = None
 
 
 class CallFailed(msgspec.Struct, frozen=True, array_like=True, tag="fail"):
-    """A call's last attempt failed; the error was handed to the code that had called it."""
+    """A call's last attempt failed; the error was handed to the code that had called it.
+
+    With a `hit` it was not executed: the failure was found in the shared cache.
+    """
 
     call: Call
     attempt: int
     started: float
     error: ErrorRecord
     again: tuple[str, ...] = ()
+    hit: CacheHit | None = None
 
 
 class CallCancelled(msgspec.Struct, frozen=True, array_like=True, tag="cut"):
@@ -295,6 +341,7 @@ class RunEnded(msgspec.Struct, frozen=True, array_like=True, tag="end"):
 
 Event = (
     RunCreated
+    | RunForked
     | DriverOpened
     | DriverClosed
     | CallStarted

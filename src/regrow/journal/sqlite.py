@@ -14,13 +14,15 @@ from regrow.journal.blobs import BlobStore, FileBlobs
 from regrow.journal.database import Database, statements
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
+from regrow.journal.sqlite_asks import ASKS_FORMAT_3, SqliteAsks
+from regrow.journal.sqlite_signals import SIGNALS_FORMAT_3, SqliteSignals
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
 _ROW = ("id", "task", "created", "key", "project", "outcome", "epoch", "holder", "held", "ended", "cancel_requested_by")
 _SIZE = SizeSeen.__struct_fields__
 _SQL = statements(Path(__file__).with_name("sqlite.sql"))
 _APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
-FORMATS = ((_SQL["format_1"],), (_SQL["format_2"],), (_SQL["format_3"],))
+FORMATS = ((_SQL["format_1"],), (_SQL["format_2"],), (_SQL["format_3"], ASKS_FORMAT_3, SIGNALS_FORMAT_3))
 """How a store's database comes to be, step by step."""
 FORMAT = len(FORMATS)
 
@@ -45,6 +47,8 @@ class SqliteStore:
             raise StoreUnavailable(f"there is no store at {self.home}; a first run makes one")
         self._prepare_home()
         self._db = Database(self._file, FORMATS, place=self.place)
+        self.asks = SqliteAsks(self._db)
+        self.signals = SqliteSignals(self._db)
         self._writer, self._reader = self._db.writer, self._db.reader
         self._append_cursor = self._writer.cursor()
 
@@ -159,8 +163,10 @@ class SqliteStore:
         """See `Store.delete`."""
         with self._db.writing() as db:
             for (number,) in db.execute("SELECT number FROM runs WHERE id = ?", (run,)).fetchall():
-                for table in ("records", "blobs", "logs", "signals", "leases", "runs"):
+                for table in ("records", "blobs", "logs", "leases", "runs"):
                     db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
+        self.asks.forget(run)
+        self.signals.forget(run)
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""

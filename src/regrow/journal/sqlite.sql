@@ -71,19 +71,8 @@ CREATE TABLE sizes (
 -- :format_3
 ALTER TABLE runs ADD COLUMN pause_requested_by TEXT;
 
--- What was sent to a run from outside, in the order of its arrival.
-CREATE TABLE signals (
-    number INTEGER NOT NULL,
-    place  INTEGER NOT NULL,
-    name   TEXT NOT NULL,
-    value  BLOB NOT NULL,
-    actor  TEXT NOT NULL,
-    time   REAL NOT NULL,
-    PRIMARY KEY (number, place)
-) WITHOUT ROWID;
-
 -- :create
-INSERT INTO runs (id, project, key, task, created) VALUES (:id, :project, :key, :task, :created)
+INSERT INTO runs (id, project, key, task, created, epoch) VALUES (:id, :project, :key, :task, :created, :epoch)
 ON CONFLICT (project, key) WHERE key IS NOT NULL DO NOTHING;
 
 -- :rows

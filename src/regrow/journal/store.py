@@ -14,8 +14,10 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore
 from regrow.journal.records import RunOutcome, StoredRecord
+from regrow.journal.signals import Signals
 
 DEFAULT_PROJECT = "default"
 
@@ -27,13 +29,17 @@ RunStatus = Literal["running", "interrupted", "succeeded", "failed", "cancelled"
 
 
 class NewRun(msgspec.Struct, frozen=True):
-    """What a store needs to know of a run besides its records."""
+    """What a store needs to know of a run besides its records.
+
+    `epoch` is that of its last lease elsewhere, if its records come from another store.
+    """
 
     id: str
     task: str
     created: float
     key: str | None = None
     project: str = "default"
+    epoch: int = 0
 
 
 class RunRow(msgspec.Struct, frozen=True):
@@ -131,6 +137,16 @@ class Store(Protocol):
     blobs: BlobStore
     place: str
     """Where it is, for people."""
+
+    @property
+    def asks(self) -> Asks:
+        """The questions that runs have put to people."""
+        ...
+
+    @property
+    def signals(self) -> Signals:
+        """What was sent to runs from outside."""
+        ...
 
     def register(self) -> str:
         """Make this process known as a holder of leases, and give the name under which it is."""
