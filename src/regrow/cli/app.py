@@ -13,6 +13,7 @@ import click
 from regrow.cli import exits
 from regrow.cli.session import Leave, Mistake, Session, say
 from regrow.errors import (
+    AskError,
     KeyConflict,
     NotStorable,
     RegrowError,
@@ -34,6 +35,14 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "logs": ("look", "logs", "Show what a run has logged."),
     "cancel": ("settle", "cancel", "Cancel a run; its finally blocks run."),
     "resolve": ("settle", "resolve", "Say what became of a once-only call whose outcome is unknown."),
+    "fork": ("travel", "fork", "Make a new run of what a run had recorded, and go on with it another way."),
+    "debug": ("debug", "debug", "Run a run's code under the debugger, with every effect answered from its journal."),
+    "check": ("check", "check", "Say whether changed code still fits the runs that wait to go on with it."),
+    "diff": ("travel", "diff", "Show where two runs part, and what differs."),
+    "cache": ("cache", "cache", "Look at the outcomes that runs share, and remove them: ls, show, rm, gc."),
+    "inbox": ("answer", "inbox", "List the questions that runs have put to people."),
+    "answer": ("answer", "answer", "Answer a question that a run has put to people."),
+    "signal": ("answer", "signal", "Send a run a value that its code waits for."),
     "doctor": ("upkeep", "doctor", "Report on this machine, and verify every record and blob."),
     "gc": ("upkeep", "gc", "Remove runs that ended long ago, and blobs that nothing needs."),
     "version": ("upkeep", "version", "Say which regrow this is."),
@@ -141,7 +150,7 @@ def _message(problem: RegrowError | Mistake | click.ClickException) -> str:
 
 def _code(problem: RegrowError | Mistake | click.ClickException) -> int:
     match problem:
-        case Mistake() | click.ClickException() | UsageError() | NotStorable() | KeyConflict():
+        case Mistake() | click.ClickException() | UsageError() | NotStorable() | KeyConflict() | AskError():
             return exits.MISTAKE
         case RunHeld():
             return exits.HELD

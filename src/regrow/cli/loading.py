@@ -9,13 +9,13 @@ import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast, get_type_hints
 
 import regrow.examples
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.task import Task
 from regrow.cli.session import Mistake, Session
-from regrow.codec import capture
+from regrow.codec import capture, registry
 from regrow.engine.host import Host
 from regrow.engine.state import fold
 from regrow.insight.runs import short
@@ -156,6 +156,22 @@ def recall(session: Session, host: Host, row: RunRow, given: Path | None) -> Rec
         )
     args, kwargs = cast("tuple[tuple[Any, ...], dict[str, Any]]", host.vault.load(created.inputs))
     return Recalled(task, args, kwargs)
+
+
+def result_type(path: str, *, once: bool = False) -> Any:
+    """Give the type that the loaded code says a call's result has; anything, if that is not one type.
+
+    Args:
+        path: of the call.
+        once: look among once-only tasks and steps alone.
+    """
+    name = path.rpartition("/")[2].partition("#")[0]
+    found = {
+        get_type_hints(one.__wrapped__).get("return", Any)
+        for one in registry.references.values()
+        if isinstance(one, Recorded) and one.name == name and (one.callee.options.once or not once)
+    }
+    return found.pop() if len(found) == 1 else Any
 
 
 def loading_options(created_source: str) -> str:

@@ -62,8 +62,13 @@ class Session:
     @property
     def options(self) -> str:
         """What a command that is suggested must be given in order to mean the same store and project."""
+        return "".join(f" {shlex.quote(one)}" for one in self.arguments)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The same, as a list."""
         given = {"--store": self.store_given, "--project": self.project_given}
-        return "".join(f" {name} {shlex.quote(value)}" for name, value in given.items() if value is not None)
+        return [one for name, value in given.items() if value is not None for one in (name, value)]
 
     def store(self) -> SqliteStore:
         """Open the store for reading; none is made.

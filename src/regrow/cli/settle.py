@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import click
 
-from regrow.authoring.recorded import Recorded
 from regrow.cli.arguments import from_json
 from regrow.cli.documents import run_document
-from regrow.cli.loading import recall
+from regrow.cli.loading import recall, result_type
 from regrow.cli.run import take_up
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
-from regrow.codec import registry
 from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
@@ -151,13 +149,7 @@ def _result_type(session: Session, row: RunRow, path: str, file: Path | None) ->
             raise
         say("the result is taken as plain JSON, since the code was not loaded; --file FILE has it checked")
         return Any
-    name = path.rpartition("/")[2].partition("#")[0]
-    found = {
-        get_type_hints(one.__wrapped__).get("return", Any)
-        for one in registry.references.values()
-        if isinstance(one, Recorded) and one.name == name and one.callee.options.once
-    }
-    return found.pop() if len(found) == 1 else Any
+    return result_type(path, once=True)
 
 
 def _find_call(row: RunRow, state: RunState, typed: str) -> CallState:

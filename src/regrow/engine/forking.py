@@ -22,6 +22,8 @@ from regrow.journal.records import (
     CheckpointSaved,
     ChunkYielded,
     Diverged,
+    DriverClosed,
+    DriverOpened,
     Event,
     OutcomeDecided,
     Record,
@@ -167,8 +169,11 @@ def _concerns(event: Event, path: str) -> bool:
 
 
 def _is_taken_over(event: Event, outermost: str, *, is_last_life: bool) -> bool:
-    """Tell whether a record is copied. How the run ended is not, unless it was retried: that takes it back."""
-    if isinstance(event, RunCreated | RunForked):
+    """Tell whether a record is copied. How the run ended is not, unless it was retried: that takes it back.
+
+    Who drove the other run is not, either: nobody has driven this one.
+    """
+    if isinstance(event, RunCreated | RunForked | DriverOpened | DriverClosed):
         return False
     ends = isinstance(event, RunEnded) or (isinstance(event, _Outcome) and event.call.path == outermost)
     return not (ends and is_last_life)

@@ -90,6 +90,10 @@ class Replay:
         for known in [known for known in self._grounds if known == scope or known.startswith(inside)]:
             del self._grounds[known]
 
+    def gone_past(self) -> list[str]:
+        """Give the recorded calls before which a strand's code has made others that were recorded after them."""
+        return [path for ground in self._grounds.values() for path in ground.gone_past()]
+
     def passed_over(self, scope: str) -> list[str]:
         """Give the recorded calls of a scope that its code, having run to its end, has not made any more.
 
@@ -150,6 +154,20 @@ class _Ground:
                 if "/" not in ordinal and ordinal.isdecimal() and int(ordinal) > branch.made(name):
                     return path
         return None
+
+    def gone_past(self) -> list[str]:
+        """Give the unclaimed calls that stand before a claimed one of their branch."""
+        if self._raced():
+            return []
+        reached: dict[str, int] = {}
+        for path in self._claimed & self.recorded.keys():
+            branch, position = _branch_and_name(path)[0], self.recorded[path].call.position
+            reached[branch] = max(position, reached.get(branch, 0))
+        return [
+            path
+            for path, known in self.recorded.items()
+            if path not in self._claimed and known.call.position < reached.get(_branch_and_name(path)[0], 0)
+        ]
 
     def _raced(self) -> bool:
         """Tell whether a call of this scope failed or was given up on.

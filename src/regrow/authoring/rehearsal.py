@@ -1,0 +1,226 @@
+"""Rehearsals: a run's code played against a copy of its journal. Whatever it called is answered from the record.
+
+Nothing outside is touched: what is not recorded is not carried out, and what the code does is recorded in memory only.
+That is how changed code is checked against the runs that wait for it, and how a run is debugged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from regrow.authoring.run import drive, drive_async
+from regrow.authoring.task import Task
+from regrow.engine.branches import drive_on
+from regrow.engine.callee import Callee
+from regrow.engine.driver import Observer
+from regrow.engine.host import Host
+from regrow.engine.scope import Scope
+from regrow.errors import RegrowError
+from regrow.executors.inline import InlineExecutor
+from regrow.healing.ladder import Ladder
+from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.memory import MemoryStore
+from regrow.journal.records import Diverged, Record, seal
+from regrow.journal.store import Entry, NewRun, RunRow, Store
+
+_IDLE_SECONDS = 0.2
+"""When the code has made no call for so long, and is not held back by us, it waits for what is not recorded."""
+_HELD_BACK_SECONDS = 10.0
+"""The same while it is held back: longer than most turns take; a back-off may last for hours."""
+_LOOK_SECONDS = 0.05
+
+
+class Beyond(BaseException):
+    """The code has come to a call that is not recorded. No `Exception`: code that handles failures must not see it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.path = path
+
+
+class Rehearsed(msgspec.Struct, frozen=True):
+    """What came of a rehearsal.
+
+    Attributes:
+        outcome: `finished`: the code came to its end on what is recorded. `goes on`: it came to calls that are not, and
+            that it would make now. `failed`: it raised. `stopped`: regrow itself would stop it.
+        replayed: how many calls were answered from the record.
+        frontier: the calls that would be carried out next.
+        divergences: where code and journal have parted.
+        left_out: recorded calls that the code went past and did not make.
+        error: what it raised.
+    """
+
+    outcome: Literal["finished", "goes on", "failed", "stopped"]
+    replayed: int
+    frontier: tuple[str, ...]
+    divergences: tuple[Diverged, ...]
+    left_out: tuple[str, ...]
+    error: BaseException | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether nothing was found that the code does otherwise than the journal says."""
+        return not (self.divergences or self.left_out) and self.outcome in ("finished", "goes on")
+
+
+class Rehearsal:
+    """One run, about to be played in this process against a copy of its records."""
+
+    def __init__(
+        self,
+        store: Store,
+        row: RunRow,
+        records: Sequence[Record],
+        *,
+        entered: Collection[str],
+        on_frontier: Callable[[Callee, Scope], None] = lambda _callee, _scope: None,
+        waits: bool = False,
+        retry: bool = False,
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
+        """Copy what is recorded; nothing runs yet.
+
+        Args:
+            store: where the run is; it is only read.
+            row: the run.
+            records: those of its records that are to be played.
+            entered: the tasks whose code is to run, isolated ones included.
+            on_frontier: is told of each call that would be carried out, where it would be.
+            waits: let coroutines wait there instead of ending them, so that others come as far as they can.
+            retry: take back the failures that ended the run, as `regrow retry` would.
+            observers: are told what is replayed.
+        """
+        self._copy = _copied(store, row, records)
+        self._frontier: list[str] = []
+        self._on_frontier = on_frontier
+        executor = _Rehearsing(frozenset(entered), self._stop_at, waits=waits)
+        self._host = Host(self._copy, executor, Ladder())
+        self._driver = self._host.take_up(
+            row.id, retry_as="rehearsal" if retry else None, even_if_over=True, observers=observers
+        )
+
+    def play(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Rehearsed:
+        """Run the code as far as the record goes."""
+        driver = self._driver
+        error: BaseException | None = None
+        try:
+            if task.callee.mode == "sync":
+                drive(self._host, driver, task, args, kwargs)
+            else:
+                with asyncio.Runner() as runner:
+                    runner.run(self._until_idle(task, args, kwargs))
+        except Beyond:
+            pass
+        except (Exception, asyncio.CancelledError) as problem:  # noqa: BLE001 - it is what the rehearsal was for
+            error = problem
+        finally:
+            self._host.close()
+        return self._seen(error)
+
+    def _seen(self, error: BaseException | None) -> Rehearsed:
+        driver = self._driver
+        outcome: Literal["finished", "goes on", "failed", "stopped"] = "finished"
+        if self._frontier or isinstance(error, asyncio.CancelledError):
+            outcome, error = "goes on", None
+        elif driver.halted is not None or (isinstance(error, RegrowError) and error is driver.halted):
+            outcome = "stopped"
+        elif error is not None:
+            outcome = "failed"
+        return Rehearsed(
+            outcome,
+            driver.tally.replayed,
+            tuple(self._frontier),
+            tuple(driver.log.state.divergences),
+            tuple(driver.left_out()),
+            error,
+        )
+
+    async def _until_idle(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        driver = self._driver
+        loop = asyncio.get_running_loop()
+        drive_on(loop)
+        work = asyncio.Task(drive_async(self._host, driver, task, args, kwargs), loop=loop)
+        before: tuple[int, ...] = ()
+        since = loop.time()
+        while not work.done():
+            await asyncio.wait((work,), timeout=_LOOK_SECONDS)
+            now = (driver.tally.replayed, driver.log.state.seq, len(self._frontier))
+            if now != before:
+                before, since = now, loop.time()
+            elif loop.time() - since > (_HELD_BACK_SECONDS if driver.held_back else _IDLE_SECONDS):
+                driver.let_go()
+        await work
+
+    def _stop_at(self, callee: Callee, scope: Scope) -> None:
+        self._frontier.append(scope.path)
+        self._on_frontier(callee, scope)
+
+
+class _Rehearsing:
+    """Runs the code of the tasks that are entered, and stops everything else where it would begin."""
+
+    ceiling = 1 << 62
+
+    def __init__(self, entered: frozenset[str], stop_at: Callable[[Callee, Scope], None], *, waits: bool) -> None:
+        self._entered = entered
+        self._stop_at = stop_at
+        self._waits = waits
+        self._inline = InlineExecutor()
+
+    async def run(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """See `Executor.run`."""
+        if self._is_entered(callee, scope):
+            return await self._inline.run(callee, scope, args, kwargs)
+        self._stop_at(callee, scope)
+        if self._waits:
+            await asyncio.get_running_loop().create_future()
+        raise Beyond(scope.path)
+
+    def run_blocking(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """See `Executor.run_blocking`."""
+        if self._is_entered(callee, scope):
+            return self._inline.run_blocking(callee, scope, args, kwargs)
+        self._stop_at(callee, scope)
+        raise Beyond(scope.path)
+
+    def _is_entered(self, callee: Callee, scope: Scope) -> bool:
+        return callee.kind == "task" and scope.path in self._entered
+
+
+class _Overlaid(MemoryBlobs):
+    """The store's blobs to read, and memory for what is put."""
+
+    def __init__(self, below: BlobStore) -> None:
+        super().__init__()
+        self._below = below
+        self._mine: set[str] = set()
+
+    def put(self, data: bytes) -> str:
+        digest = super().put(data)
+        self._mine.add(digest)
+        return digest
+
+    def get(self, digest: str) -> bytes:
+        return super().get(digest) if digest in self._mine else self._below.get(digest)
+
+    def path_of(self, digest: str) -> Path:
+        return super().path_of(digest) if digest in self._mine else self._below.path_of(digest)
+
+
+def _copied(store: Store, row: RunRow, records: Sequence[Record]) -> MemoryStore:
+    """Give a store in memory with a run of these records, sealed anew."""
+    copy = MemoryStore()
+    copy.blobs = _Overlaid(store.blobs)
+    copy.create(NewRun(row.id, row.task, row.created, row.key, row.project, row.epoch))
+    previous = b""
+    for seq, record in enumerate(records, start=1):
+        stored = seal(Record(seq, record.time, record.actor, record.epoch, previous, record.event))
+        previous = stored.hash
+        copy.append([Entry(row.id, row.epoch, stored, time=record.time)])
+    return copy

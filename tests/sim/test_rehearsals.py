@@ -1,0 +1,189 @@
+"""Rehearsals: code is played against a run's journal, nothing is carried out, and what does not fit is named."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import Counter
+
+import pytest
+
+import regrow
+from regrow.authoring.home import forget, host_of
+from regrow.authoring.rehearsal import Rehearsal
+from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, without_outcomes
+from regrow.engine.state import fold
+from regrow.journal.records import unseal_all
+from regrow.testing import Crash, CrashingStore, MemoryStore
+
+ledger: Counter[str] = Counter()
+edited: list[str] = []
+"""How the code has been changed since the run began."""
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    ledger.clear()
+    edited.clear()
+
+
+@regrow.step
+async def look(what: str) -> str:
+    ledger[f"look {what}"] += 1
+    return what.upper()
+
+
+@regrow.step
+async def think(what: str) -> str:
+    ledger[f"think {what}"] += 1
+    if what == "BAD":
+        raise ValueError("no thought")
+    return f"{what}!"
+
+
+@regrow.task
+async def inner(what: str) -> str:
+    seen = await look("another" if "other inputs" in edited else what)
+    if "one more" in edited:
+        await look("more")
+    thought = "?" if "one less" in edited else await think(seen)
+    if what == "breaks":
+        wrong = {"key": thought}
+        return wrong["no key"]
+    return thought
+
+
+@regrow.task
+async def agent(*whats: str) -> list[str]:
+    first = await inner(whats[0])
+    return [first, *await asyncio.gather(*(inner(what) for what in whats[1:])), await look("last")]
+
+
+def interrupted(survive: int, *whats: str) -> MemoryStore:
+    store = CrashingStore()
+    store.die_after(survive)
+    with pytest.raises(Crash):
+        regrow.run(agent, *whats, store=store)
+    forget(host_of(store))
+    store.revive()
+    ledger.clear()
+    return store
+
+
+def rehearsed(store, *whats: str, entered=None, waits=True, retry=False, records=None):
+    row = store.runs()[0]
+    before = store.read(row.id)
+    records = records if records is not None else unseal_all(row.id, before)
+    entered = unfinished(fold(records)) if entered is None else entered
+    seen = Rehearsal(store, row, records, entered=entered, waits=waits, retry=retry).play(agent, whats, {})
+    assert store.read(row.id) == before, "a rehearsal has written to the store"
+    assert ledger == {}, "a rehearsal has carried something out"
+    return seen
+
+
+def test_code_that_fits_comes_as_far_as_the_record_goes_and_would_go_on_there() -> None:
+    seen = rehearsed(interrupted(7, "a", "b"), "a", "b")
+    assert seen.fits
+    assert seen.outcome == "goes on"
+    assert seen.replayed == 1
+    assert seen.frontier == ("agent#1/inner#2",)
+
+
+def test_strands_that_run_side_by_side_are_all_followed() -> None:
+    seen = rehearsed(interrupted(11, "a", "b", "c", "d"), "a", "b", "c", "d")
+    assert seen.fits
+    assert len(seen.frontier) == 3
+
+
+def test_other_inputs_are_a_divergence_and_the_call_is_named() -> None:
+    store = interrupted(5, "a", "b")
+    edited.append("other inputs")
+    seen = rehearsed(store, "a", "b")
+    assert not seen.fits
+    assert [one.path for one in seen.divergences] == ["agent#1/inner#1/look#1!2"]
+
+
+def test_a_call_that_is_added_before_the_end_of_the_record_fits() -> None:
+    store = interrupted(5, "a", "b")
+    edited.append("one more")
+    seen = rehearsed(store, "a", "b")
+    assert seen.fits
+    assert seen.frontier == ("agent#1/inner#1/look#2",)
+
+
+def test_a_call_that_is_left_out_is_named() -> None:
+    store = interrupted(6, "breaks", "b")
+    edited.append("one less")
+    seen = rehearsed(store, "breaks", "b")
+    assert seen.outcome == "failed" or not seen.fits
+
+
+def test_a_finished_run_is_played_to_its_end() -> None:
+    store = MemoryStore()
+    regrow.run(agent, "a", "b", store=store)
+    ledger.clear()
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    every = set(fold(records).calls) | tasks_around(records, "agent#1/inner#1/look#1")
+    seen = rehearsed(store, "a", "b", records=without_outcomes(records, every), entered=every)
+    assert seen.outcome == "finished"
+    assert seen.error is None
+
+
+def test_where_the_code_itself_failed_its_own_frames_are_there_again() -> None:
+    store = MemoryStore()
+    with pytest.raises(KeyError):
+        regrow.run(agent, "breaks", store=store)
+    ledger.clear()
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    entered = tasks_that_failed(records)
+    assert entered == {"agent#1", "agent#1/inner#1"}
+    seen = rehearsed(store, "breaks", records=without_outcomes(records, entered), entered=entered, waits=False)
+    assert seen.outcome == "failed"
+    assert isinstance(seen.error, KeyError)
+    frames = []
+    trace = seen.error.__traceback__
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    assert frames[-1].f_locals["wrong"] == {"key": "BREAKS!"}
+
+
+def test_where_a_step_failed_the_code_gets_that_failure_again_and_the_step_is_not_run() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="no thought"):
+        regrow.run(agent, "bad", store=store)
+    ledger.clear()
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    entered = tasks_that_failed(records)
+    seen = rehearsed(store, "bad", records=without_outcomes(records, entered), entered=entered, waits=False)
+    assert isinstance(seen.error, ValueError)
+    assert any(frame.name == "inner" for frame in traceback.extract_tb(seen.error.__traceback__))
+
+
+def test_a_failed_run_that_is_to_be_retried_goes_on_at_what_had_failed() -> None:
+    store = MemoryStore()
+    with pytest.raises(ValueError, match="no thought"):
+        regrow.run(agent, "bad", store=store)
+    ledger.clear()
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    seen = rehearsed(store, "bad", entered=tasks_that_failed(records), retry=True)
+    assert seen.fits
+    assert seen.frontier == ("agent#1/inner#1/think#1",)
+
+
+def test_the_rehearsals_checks_can_fail() -> None:
+    store = interrupted(5, "a", "b")
+
+    class Careless(Rehearsal):
+        def _stop_at(self, callee, scope):
+            ledger["carried out"] += 1
+            super()._stop_at(callee, scope)
+
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    Careless(store, row, records, entered=unfinished(fold(records)), waits=True).play(agent, ("a", "b"), {})
+    assert ledger == {"carried out": 1}
