@@ -36,6 +36,8 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "cancel": ("settle", "cancel", "Cancel a run; its finally blocks run."),
     "resolve": ("settle", "resolve", "Say what became of a once-only call whose outcome is unknown."),
     "fork": ("travel", "fork", "Make a new run of what a run had recorded, and go on with it another way."),
+    "export": ("carry", "export", "Write a run into one file, to be looked at or debugged elsewhere."),
+    "import": ("carry", "import_", "Add an exported run to this store."),
     "debug": ("debug", "debug", "Run a run's code under the debugger, with every effect answered from its journal."),
     "check": ("check", "check", "Say whether changed code still fits the runs that wait to go on with it."),
     "diff": ("travel", "diff", "Show where two runs part, and what differs."),

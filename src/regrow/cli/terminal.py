@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from regrow.cli.session import printable
@@ -70,6 +72,16 @@ def show(lines: Iterable[Text]) -> None:
         target.print(
             line, no_wrap=True, overflow="ellipsis" if target.is_terminal else "ignore", crop=target.is_terminal
         )
+
+
+@contextmanager
+def bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show on stderr, if that is a terminal, how much of a long work is done; gives what to call after each part."""
+    target = console(err=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda: bar.advance(task)
 
 
 def mark(status: str, *, encoding: str | None = None) -> Text:

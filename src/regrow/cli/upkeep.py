@@ -7,21 +7,18 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 import click
 import msgspec
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from regrow._version import __version__
 from regrow.cli.documents import run_document
 from regrow.cli.session import Leave, Session, in_session, out, say, shared_options
-from regrow.cli.terminal import console, mark, plain
+from regrow.cli.terminal import bar, console, mark, plain
 from regrow.engine.invariants import check_run
 from regrow.errors import RegrowError, StoreError
 from regrow.executors.limits.survey import Layer, survey
@@ -98,12 +95,12 @@ def doctor(session: Session, *, run: str | None) -> None:
 def _check(store: Store, found: _Findings, typed: str | None, project: str) -> None:
     rows = store.runs() if typed is None else [find_run(store, typed, project)]
     found.problems.extend(Problem(sentence) for sentence in store.check())
-    with _bar("verifying runs", len(rows)) as advance:
+    with bar("verifying runs", len(rows)) as advance:
         for row in rows:
             _check_one(store, row, found)
             advance()
     digests = sorted(store.referenced_blobs()) if typed is None else sorted(found.owners)
-    with _bar("verifying blobs", len(digests)) as advance:
+    with bar("verifying blobs", len(digests)) as advance:
         for digest in digests:
             found.blobs += 1
             try:
@@ -233,15 +230,6 @@ def _report(found: _Findings, notes: list[str]) -> None:
         target.print(Text.assemble(mark("succeeded", encoding=target.encoding), text), soft_wrap=True)
     for note in notes:
         target.print(plain(note, "dim"), soft_wrap=True)
-
-
-@contextmanager
-def _bar(title: str, total: int) -> Iterator[Any]:
-    target = console(err=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=target, transient=True, disable=not target.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda: bar.advance(task)
 
 
 @click.command(epilog="Example: regrow gc --older-than 7d --dry-run")

@@ -1,0 +1,249 @@
+"""A run as one file, to be looked at, debugged or gone on with elsewhere: its records, logs, blobs and source.
+
+The file is a zip archive: ``manifest.json``, ``records.msgpack``, ``logs.msgpack``, ``blobs/DIGEST`` and
+``code/NAME``. Reading one trusts nothing in it: only these names are looked at, records must make up a sound chain,
+blobs must have their digests, and nothing is executed or put where the archive says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Self, TypeVar
+
+import msgspec
+
+from regrow._version import __version__
+from regrow.errors import Corrupted, RegrowError, UnreadableFormat
+from regrow.journal.records import Record, RunCreated, RunEnded, RunRetried, StoredRecord, unseal_all
+from regrow.journal.store import DEFAULT_PROJECT, Entry, LogLine, NewRun, RunRow, Store
+
+FORMAT = 1
+T = TypeVar("T")
+_LARGEST_PART = 1 << 30
+"""Bytes that a manifest, a journal or a log may have, unpacked: an archive may claim anything."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The file that a run's task is in.
+
+    Attributes:
+        name: of the file, without its folder.
+        sha256: of what is in the archive.
+        as_run: whether that is what the run began with; None if that was not recorded.
+    """
+
+    name: str
+    sha256: str
+    as_run: bool | None
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What an archive says of itself."""
+
+    format: int
+    regrow: str
+    python: str
+    run: str
+    task: str
+    created: float
+    epoch: int
+    blobs: tuple[str, ...]
+    key: str | None = None
+    project: str = DEFAULT_PROJECT
+    source: Source | None = None
+
+
+Progress = Callable[[], None]
+
+
+def export(store: Store, row: RunRow, file: Path, *, advance: Progress = lambda: None) -> Manifest:
+    """Write a run into a file.
+
+    Args:
+        store: where the run is.
+        row: the run.
+        file: where to write; what is there is replaced once all is written.
+        advance: called after each blob.
+
+    Raises:
+        Corrupted: the run is damaged; nothing is written.
+        OSError: the file cannot be written.
+    """
+    stored = store.read(row.id)
+    records = unseal_all(row.id, stored)
+    digests = tuple(sorted(store.referenced_blobs(row.id)))
+    code, source = _source(records)
+    epoch = records[-1].epoch if records else 0
+    manifest = Manifest(
+        FORMAT, __version__, platform.python_version(), row.id, row.task, row.created, epoch, digests,
+        row.key, row.project, source,
+    )  # fmt: skip
+    arriving = file.with_name(f".{file.name}.arriving")
+    try:
+        with zipfile.ZipFile(arriving, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
+            archive.writestr("records.msgpack", msgspec.msgpack.encode(stored))
+            archive.writestr("logs.msgpack", msgspec.msgpack.encode([line for _, line in store.read_logs(row.id)]))
+            for digest in digests:
+                archive.write(store.blobs.path_of(digest), f"blobs/{digest}")
+                advance()
+            if source is not None:
+                archive.writestr(f"code/{source.name}", code)
+        arriving.replace(file)
+    finally:
+        arriving.unlink(missing_ok=True)
+    return manifest
+
+
+def _source(records: Iterable[Record]) -> tuple[bytes, Source | None]:
+    created = next((one.event for one in records if isinstance(one.event, RunCreated)), None)
+    if created is None or not created.source:
+        return b"", None
+    try:
+        code = Path(created.source).read_bytes()
+    except OSError:
+        return b"", None
+    digest = hashlib.sha256(code).hexdigest()
+    return code, Source(Path(created.source).name, digest, digest == created.code if created.code else None)
+
+
+class Archive:
+    """An exported run, opened for reading.
+
+    Attributes:
+        manifest: what it says of itself.
+        stored: the run's records as they were stored, which make up a sound chain.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Open a file, and check its records.
+
+        Raises:
+            OSError: it cannot be read.
+            UnreadableFormat: a newer version wrote it.
+            Corrupted: it is no exported run, or not what was written.
+        """
+        self._file = file
+        try:
+            self._zip = zipfile.ZipFile(file)
+        except zipfile.BadZipFile:
+            raise Corrupted(f"{file} is no exported run (`regrow export` writes them)") from None
+        try:
+            self.manifest = self._decoded("manifest.json", msgspec.json.Decoder(Manifest))
+            if self.manifest.format > FORMAT:
+                raise UnreadableFormat(
+                    f"{file} has format {self.manifest.format}, this regrow reads up to {FORMAT}: use the newer version"
+                )
+            self.stored = self._decoded("records.msgpack", msgspec.msgpack.Decoder(list[StoredRecord]))
+            self._records = unseal_all(self.manifest.run, self.stored)
+            self._check()
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of the file."""
+        self._zip.close()
+
+    def bring_into(self, store: Store, *, project: str, key: str | None, advance: Progress = lambda: None) -> bool:
+        """Add the run to a store, under its own id.
+
+        Args:
+            store: where to.
+            project: under which project.
+            key: under which key.
+            advance: called after each blob.
+
+        Returns:
+            False if the very same run is there already.
+
+        Raises:
+            Corrupted: a blob is missing or damaged.
+            RegrowError: another run has this id or this key.
+        """
+        manifest = self.manifest
+        for digest in manifest.blobs:
+            self._bring_blob(store, digest)
+            advance()
+        row = store.create(NewRun(manifest.run, manifest.task, manifest.created, key, project, epoch=manifest.epoch))
+        if row.id != manifest.run:
+            raise RegrowError(f"key {key!r} is that of run {row.id} here; give another one with --key")
+        there = store.read(row.id)
+        if there:
+            if there == self.stored:
+                return False
+            raise RegrowError(f"run {row.id} is here already, and is not the same; nothing was changed")
+        store.append(self._entries())
+        store.write_logs(row.id, self._decoded("logs.msgpack", msgspec.msgpack.Decoder(list[LogLine])))
+        return True
+
+    def code(self) -> tuple[str, bytes] | None:
+        """Give the name and the content of the source file, if it is in there."""
+        source = self.manifest.source
+        if source is None:
+            return None
+        data = self._read(f"code/{source.name}")
+        if hashlib.sha256(data).hexdigest() != source.sha256:
+            raise Corrupted(f"{self._file} is damaged: its source file is not what was written")
+        if not source.name.endswith(".py") or Path(source.name).name != source.name:
+            raise Corrupted(f"{self._file}: {source.name!r} is no name of a source file that regrow writes")
+        return source.name, data
+
+    def _check(self) -> None:
+        created = self._records[0].event if self._records else None
+        if self._records and (not isinstance(created, RunCreated) or created.task != self.manifest.task):
+            raise Corrupted(f"{self._file} is damaged: its manifest does not fit its records")
+
+    def _entries(self) -> list[Entry]:
+        manifest = self.manifest
+        entries = []
+        for stored, record in zip(self.stored, self._records, strict=True):
+            event = record.event
+            entries.append(
+                Entry(
+                    manifest.run,
+                    manifest.epoch,
+                    stored,
+                    manifest.blobs if record.seq == 1 else (),
+                    event.outcome if isinstance(event, RunEnded) else None,
+                    isinstance(event, RunRetried),
+                    record.time,
+                )
+            )
+        return entries
+
+    def _bring_blob(self, store: Store, digest: str) -> None:
+        with tempfile.NamedTemporaryFile() as file:
+            try:
+                with self._zip.open(f"blobs/{digest}") as source:
+                    while chunk := source.read(1 << 20):
+                        file.write(chunk)
+            except (KeyError, zipfile.BadZipFile, zlib.error) as problem:
+                raise Corrupted(f"{self._file} is damaged: blob {digest} cannot be read ({problem})") from None
+            file.flush()
+            if store.blobs.put_file(Path(file.name)) != digest:
+                raise Corrupted(f"{self._file} is damaged: blob {digest} is not what was written")
+
+    def _decoded(self, name: str, decoder: msgspec.json.Decoder[T] | msgspec.msgpack.Decoder[T]) -> T:
+        try:
+            return decoder.decode(self._read(name))
+        except msgspec.DecodeError as problem:
+            raise Corrupted(f"{self._file} is damaged: {name} cannot be read ({problem})") from None
+
+    def _read(self, name: str) -> bytes:
+        try:
+            if self._zip.getinfo(name).file_size > _LARGEST_PART:
+                raise Corrupted(f"{self._file}: {name} is larger than any that regrow writes")
+            return self._zip.read(name)
+        except (KeyError, zipfile.BadZipFile, zlib.error) as problem:
+            raise Corrupted(f"{self._file} is no sound exported run: {name} cannot be read ({problem})") from None
