@@ -46,6 +46,7 @@ def retry(task: regrow.Task[[], object], store: CrashingStore) -> object:
         forget(host)
 
 
+@pytest.mark.promise("P2")
 def test_a_retried_run_repeats_only_what_failed_it() -> None:
     @regrow.task
     async def inner() -> str:
@@ -70,6 +71,38 @@ def test_a_retried_run_repeats_only_what_failed_it() -> None:
     assert ledger == {"first": 1, "handled": 1, "inside": 1, "culprit": 2}
     assert divergences(store) == []
     assert store.runs()[0].status == "succeeded"
+
+
+def test_strands_that_failed_together_are_all_tried_again_by_one_retry() -> None:
+    @regrow.task
+    async def agent() -> list[str]:
+        async def strand(name: str) -> str:
+            return await fragile(name)
+
+        return [await sound("before"), *await asyncio.gather(*(strand(name) for name in "abc"))]
+
+    store = CrashingStore()
+    with pytest.raises(ConnectionError):
+        live(agent, store=store)
+    healthy.update("abc")
+    assert retry(agent, store) == ["before", "a", "b", "c"]
+    assert ledger == {"before": 1, "a": 2, "b": 2, "c": 2}
+
+
+def test_an_attempt_that_follows_strands_which_failed_together_tries_all_of_them_again() -> None:
+    @regrow.task(retries=1, backoff=regrow.Backoff(base=0.001))
+    async def inner() -> list[str]:
+        if regrow.current().attempt == 2:
+            healthy.update("abc")
+        return await asyncio.gather(*(fragile(name) for name in "abc"))
+
+    @regrow.task
+    async def agent() -> list[str]:
+        return await inner()
+
+    store = CrashingStore()
+    assert live(agent, store=store) == ["a", "b", "c"]
+    assert ledger == {"a": 2, "b": 2, "c": 2}
 
 
 def test_a_failure_that_was_wrapped_in_another_is_still_what_failed_the_run() -> None:
@@ -123,6 +156,7 @@ def test_a_finished_run_gives_its_failure_again_under_the_same_key() -> None:
     assert ledger == {"culprit": 1}
 
 
+@pytest.mark.promise("P2")
 def test_an_attempt_replays_what_its_predecessors_had_done() -> None:
     tries = iter(range(10))
 
@@ -163,6 +197,7 @@ def test_a_wait_asked_for_by_the_error_is_honoured() -> None:
     assert failed.event.retry_at >= failed.event.started + 0.05  # type: ignore[union-attr]
 
 
+@pytest.mark.promise("P6")
 def test_a_timeout_ends_an_attempt_and_a_deadline_all_of_them() -> None:
     @regrow.step(timeout="20ms", retries=1, backoff=regrow.Backoff(base=0))
     async def slow() -> None:
@@ -192,6 +227,7 @@ def test_a_timeout_ends_an_attempt_and_a_deadline_all_of_them() -> None:
     assert 2 <= ledger["hopeless"] <= 10
 
 
+@pytest.mark.promise("P6")
 def test_a_timeout_of_a_task_lets_its_next_attempt_run_what_it_cut_short() -> None:
     @regrow.step
     async def long() -> str:
@@ -211,6 +247,7 @@ def test_a_timeout_of_a_task_lets_its_next_attempt_run_what_it_cut_short() -> No
     assert ledger == {"before": 1, "long": 2}
 
 
+@pytest.mark.promise("P2")
 class TestOnce:
     """`once=True` means at most once, whatever happens."""
 
@@ -309,6 +346,7 @@ class TestOnce:
 class TestKeys:
     """The same key is the same run."""
 
+    @pytest.mark.promise("P2")
     def test_a_finished_run_is_not_run_again(self) -> None:
         @regrow.task
         async def agent(name: str = "x") -> str:
@@ -344,6 +382,7 @@ class TestKeys:
         with pytest.raises(regrow.KeyConflict, match="agent"):
             live(other, store=store)
 
+    @pytest.mark.promise("P3")
     def test_a_run_that_runs_already_is_refused_with_its_holder(self) -> None:
         @regrow.task
         async def agent() -> str:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 import msgspec
 
 from regrow.journal.records import (
+    Answered,
+    Asked,
     AttemptFailed,
     Call,
     CallCancelled,
@@ -30,6 +32,7 @@ from regrow.journal.records import (
     RunEnded,
     RunForked,
     RunRetried,
+    SignalTaken,
     Value,
     WorkerEnded,
     WorkerGrown,
@@ -62,6 +65,7 @@ class CallState(msgspec.Struct):
         checkpoint: what the task has saved of its work in progress.
         saved_at: the place of that record.
         reached: the largest memory limit that one of its workers was given, in bytes.
+        asked: the question that it has put to people.
     """
 
     call: Call
@@ -81,6 +85,7 @@ class CallState(msgspec.Struct):
     checkpoint: CheckpointSaved | None = None
     saved_at: int = 0
     reached: int | None = None
+    asked: Asked | None = None
 
 
 class RunState:
@@ -152,8 +157,17 @@ class RunState:
     def _driver_opened(self, record: Record, _event: DriverOpened) -> None:
         self._opened = record.time
 
-    def _nothing_changes(self, _record: Record, event: DriverClosed | WorkerSampled | WorkerEnded) -> None:
-        """These are for people: that a driver let go is a matter of leases, and what a worker used is over."""
+    def _nothing_changes(
+        self, _record: Record, event: DriverClosed | WorkerSampled | WorkerEnded | Answered | SignalTaken
+    ) -> None:
+        """These are for people: leases say that a driver let go, and a call's outcome what came of an answer."""
+
+    def _asked(self, record: Record, event: Asked) -> None:
+        call = self._call(event.call, record)
+        call.asked = event
+        call.begun_at = record.time
+        if call.first_begun is None:
+            call.first_begun = record.time
 
     def _call_started(self, record: Record, event: CallStarted) -> None:
         call = self._call(event.call, record)
@@ -232,6 +246,9 @@ class RunState:
         CallFailed: _call_failed,
         CallCancelled: _call_cancelled,
         OutcomeDecided: _outcome_decided,
+        Asked: _asked,
+        Answered: _nothing_changes,
+        SignalTaken: _nothing_changes,
         Diverged: _diverged,
         RunRetried: _run_retried,
         RunEnded: _run_ended,
@@ -277,10 +294,12 @@ class RunState:
                 left.append(inner)
 
     def _try_again(self, scope: str, again: tuple[str, ...]) -> None:
-        """Take back the failures that ended a scope, and the cancellations that came of them.
+        """Take back the failures that ended a scope, and what came after the first of them.
 
-        What the code had handled stays: it led where the code is now. A call that was cancelled after the first of
-        these failures was cancelled because of it, and nothing will cancel it now.
+        What the code had handled before stays: it led where the code is now. A call that was cancelled after the first
+        of these failures was cancelled because of it, and nothing will cancel it now. One that failed after it may be
+        another strand's that met the same trouble, and that nobody has looked at: with `asyncio.gather`, the code is
+        shown the first failure alone. Given again, each of them would fail the scope once more.
         """
         culprits: list[CallState] = []
         self._take_back(again, culprits)
@@ -290,6 +309,8 @@ class RunState:
             for call in list(self.inside(scope)):
                 if isinstance(call.outcome, CallCancelled) and call.seq > first:
                     call.outcome, call.unseen = call.unseen, None
+                elif isinstance(call.outcome, CallFailed) and call.seq > first:
+                    self._take_back((call.call.path,), culprits)
 
     def _take_back(self, again: tuple[str, ...], culprits: list[CallState]) -> None:
         for path in again:
@@ -298,7 +319,7 @@ class RunState:
                 continue
             culprits.append(call)
             failed = call.outcome
-            call.outcome = call.unseen = None
+            call.outcome = call.unseen = call.asked = None  # whoever is asked again is asked another question
             call.chunks = []  # the code that had read them begins anew, and so does the stream
             if call.begun is not None and not call.begun.once:  # what was once begun for once stays in doubt
                 call.begun = None

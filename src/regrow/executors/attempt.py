@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ import msgspec
 
 from regrow.engine.driver import Driver
 from regrow.engine.vault import Kept
-from regrow.errors import RegrowError, TimedOut
+from regrow.errors import DiskFull, RegrowError, TimedOut
 from regrow.executors.briefing import brief, most_memory, sized
 from regrow.executors.capacity import Claim, Placed
 from regrow.executors.conversation import Conversation
@@ -132,7 +133,7 @@ class Attempt:
         queued = time.monotonic() - self._began
         scratch: Path | None = None
         try:
-            scratch = make_scratch(self.id)
+            scratch = self._make_scratch()
             waiting = f"still waiting for a worker that has loaded {self.job.code.file}"
             self._process = process = await self._in_time(waiting, self._office.fork(self.job, resources))
             # In a thread: to move a process takes the kernel milliseconds when nothing else has just woken it up.
@@ -146,6 +147,14 @@ class Attempt:
             self._office.leave(self.id)
             if scratch is not None:
                 await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    def _make_scratch(self) -> Path:
+        try:
+            return make_scratch(self.id)
+        except OSError as problem:
+            if problem.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise DiskFull(self.job.call.path, used=None, limit=None) from problem
 
     def _claim(self, resources: Resources) -> Claim:
         return Claim(self.id, resources, self.job.priority, self._parent)

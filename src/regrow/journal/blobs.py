@@ -7,6 +7,7 @@ a crash leaves behind is at worst a blob that nobody refers to, which `regrow gc
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -153,7 +154,8 @@ class FileBlobs:
     @contextlib.contextmanager
     def _arriving(self) -> Iterator[tuple[BinaryIO, Path]]:
         if not self.folder.exists():
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Not its parents: where the store was moved away, no second one must begin.
+            self.folder.mkdir(mode=0o700, exist_ok=True)
             _sync_folder(self.folder.parent)
         if not self._swept:
             self._sweep()
@@ -259,6 +261,8 @@ def _said_clearly(folder: Path) -> Iterator[None]:
     except OSError as problem:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         free = shutil.disk_usage(there).free
+        remedy = "make room" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else "put that right"
         raise StoreUnavailable(
-            f"cannot write a blob below {folder}: {problem.strerror} ({free / 2**20:.0f} MiB free there)"
+            f"cannot write a blob below {folder}: {problem.strerror} ({free / 2**20:.0f} MiB free there); "
+            f"{remedy}, then resume"
         ) from problem

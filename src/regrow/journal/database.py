@@ -68,6 +68,7 @@ class Database:
             if file is not None and not file.exists():
                 os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
             self.writer = self._connect()
+            self._identity = self._identify()
             self._prepare_schema()
             # Nobody but its own connection sees a database in memory.
             self.reader = self._connect() if file is not None else self.writer
@@ -82,8 +83,7 @@ class Database:
             StoreUnavailable: nothing can be written, or it cannot be said whether it was.
             Corrupted: the file is damaged.
         """
-        if self.broken:
-            raise StoreUnavailable(self.broken)
+        self.ensure_writable()
         with self.write_lock, self.said_clearly():
             self.writer.execute("BEGIN IMMEDIATE")
             try:
@@ -93,6 +93,20 @@ class Database:
                 if not self.writer.get_autocommit():
                     self.writer.execute("ROLLBACK")
                 raise
+
+    def ensure_writable(self) -> None:
+        """Refuse to write where nobody will find it: SQLite goes on with a file that has no name any more.
+
+        Raises:
+            StoreUnavailable: something broke before, or the file was moved, removed or unmounted.
+        """
+        if self.broken is None and self._identify() != self._identity:
+            self.broken = (
+                f"{self._name} was moved, removed or unmounted while it was in use; nothing after that is acknowledged: "
+                f"put it back, then resume"
+            )
+        if self.broken:
+            raise StoreUnavailable(self.broken)
 
     @contextmanager
     def reading(self) -> Iterator[apsw.Connection]:
@@ -128,12 +142,15 @@ class Database:
                 )
             case apsw.IOError():
                 # After a failed fsync the kernel may call lost pages clean, and a second fsync would lie.
-                self.broken = f"{self._name} had an input/output error ({problem}); nothing after it is acknowledged"
+                self.broken = (
+                    f"{self._name} had an input/output error ({problem}); nothing after it is acknowledged: resume once "
+                    f"the disk is well"
+                )
                 return StoreUnavailable(self.broken)
             case apsw.FullError():
                 return StoreUnavailable(f"no room left to write {self._name}; make room, then resume")
             case apsw.ReadOnlyError():
-                return StoreUnavailable(f"{self._name} is read-only")
+                return StoreUnavailable(f"{self._name} is read-only; make it writable, then resume")
             case apsw.BusyError():
                 return StoreUnavailable(
                     f"{self._name} stayed locked by another process for {_BUSY_MILLISECONDS / 1000:.0f} s"
@@ -177,6 +194,16 @@ class Database:
     @property
     def _name(self) -> str:
         return str(self._file) if self._file is not None else "the database in memory"
+
+    def _identify(self) -> tuple[int, int] | None:
+        """Give which file has the database's name now. By `stat`: to open and close it would drop SQLite's locks."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(":memory:" if self._file is None else str(self._file))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,20 @@ from regrow.journal.database import Database, statements
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
 from regrow.journal.sqlite_asks import ASKS_FORMAT_3, SqliteAsks
+from regrow.journal.sqlite_cache import CACHE_FORMAT_3, SqliteCache
+from regrow.journal.sqlite_memories import MEMORIES_FORMAT_3, SqliteMemories
 from regrow.journal.sqlite_signals import SIGNALS_FORMAT_3, SqliteSignals
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
 
-_ROW = ("id", "task", "created", "key", "project", "outcome", "epoch", "holder", "held", "ended", "cancel_requested_by")
+_ROW = RunRow.__struct_fields__
 _SIZE = SizeSeen.__struct_fields__
 _SQL = statements(Path(__file__).with_name("sqlite.sql"))
 _APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
-FORMATS = ((_SQL["format_1"],), (_SQL["format_2"],), (_SQL["format_3"], ASKS_FORMAT_3, SIGNALS_FORMAT_3))
+FORMATS = (
+    (_SQL["format_1"],),
+    (_SQL["format_2"],),
+    (_SQL["format_3"], ASKS_FORMAT_3, SIGNALS_FORMAT_3, CACHE_FORMAT_3, MEMORIES_FORMAT_3),
+)
 """How a store's database comes to be, step by step."""
 FORMAT = len(FORMATS)
 
@@ -49,6 +56,8 @@ class SqliteStore:
         self._db = Database(self._file, FORMATS, place=self.place)
         self.asks = SqliteAsks(self._db)
         self.signals = SqliteSignals(self._db)
+        self.cache = SqliteCache(self._db, self._lease_in_force)
+        self.memories = SqliteMemories(self._db)
         self._writer, self._reader = self._db.writer, self._db.reader
         self._append_cursor = self._writer.cursor()
 
@@ -121,8 +130,7 @@ class SqliteStore:
 
     def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         """See `Store.append`. One plain record is one statement, and that a transaction of its own."""
-        if self._db.broken:
-            raise StoreUnavailable(self._db.broken)
+        self._db.ensure_writable()
         with self._db.write_lock:
             try:
                 if len(entries) == 1 and not (entries[0].blobs or entries[0].outcome or entries[0].reopens):
@@ -167,6 +175,7 @@ class SqliteStore:
                     db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
         self.asks.forget(run)
         self.signals.forget(run)
+        self.cache.forget_run(run, now=time.time())
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""
@@ -193,7 +202,7 @@ class SqliteStore:
 
     def check(self) -> list[str]:
         """See `Store.check`."""
-        return self._db.check()
+        return self._db.check() + self.memories.check()
 
     def close(self) -> None:
         """See `Store.close`."""
@@ -219,6 +228,11 @@ class SqliteStore:
             msgspec.structs.replace(row, held=False) if row.held and self.presence.is_dead(row.holder) else row
             for row in self._db.checked(found, _ROW, RunRow, "the list of runs is")
         ]
+
+    def _lease_in_force(self, run: str) -> int | None:
+        """Give the epoch of the lease that a run is under, if it is under one."""
+        found = self._rows("WHERE r.id = ?", (run,))
+        return found[0].epoch if found and found[0].held else None
 
     def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
         found = db.execute(_SQL["lease"], (run,)).fetchone()
