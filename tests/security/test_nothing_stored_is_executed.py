@@ -17,7 +17,7 @@ from regrow.codec.codes import NAMED, Code
 from regrow.codec.error_record import ErrorRecord
 from regrow.errors import ForeignError, RegrowError, UsageError
 
-pytestmark = pytest.mark.security
+pytestmark = [pytest.mark.security, pytest.mark.promise("P9")]
 
 fired: list[str] = []
 

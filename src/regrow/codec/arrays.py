@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.lib.format import descr_to_dtype, dtype_to_descr
@@ -29,18 +29,34 @@ def dump(value: Any, writer: Writer) -> tuple[Code, object] | None:
 
 def load(code: Code, payload: Any, _: Reader) -> object:
     """Give the array or scalar back; an array is writable and owns its memory."""
+    if type(payload) is not list:  # a stored object would be asked to iterate
+        msg = "a stored array is not as it was written"
+        raise Corrupted(msg)
     descr, *shape, raw = payload
+    if not _is_plain(descr):
+        msg = "a stored array's dtype is not described as one"
+        raise Corrupted(msg)
     dtype = np.dtype(descr_to_dtype(descr))
     if dtype.hasobject:
         msg = "a stored array holds Python objects"  # pointers out of data
         raise Corrupted(msg)
-    dimensions = [int(n) for n in shape[0]] if code is Code.NUMPY_ARRAY else []
+    dimensions = shape[0] if code is Code.NUMPY_ARRAY else []
+    if type(dimensions) is not list or any(type(n) is not int for n in dimensions):
+        msg = "a stored array's shape is not one"
+        raise Corrupted(msg)
     # Before numpy allocates: a few damaged bytes must not ask for all of memory.
     if type(raw) is not bytes or min(dimensions, default=0) < 0 or math.prod(dimensions) * dtype.itemsize != len(raw):
         msg = "a stored array's bytes do not fit its shape"
         raise Corrupted(msg)
     array: Any = np.ndarray(dimensions, dtype, raw).copy()
     return array if code is Code.NUMPY_ARRAY else array[()]
+
+
+def _is_plain(descr: object) -> bool:
+    """Tell whether a description holds nothing of the user's, which NumPy would ask for its length and its items."""
+    if type(descr) in {list, tuple}:
+        return all(map(_is_plain, cast("list[object]", descr)))
+    return type(descr) in {str, int}
 
 
 def _described(dtype: np.dtype[Any]) -> object:

@@ -130,6 +130,9 @@ def _load_enum(cls: type[Enum], state: str | int) -> Enum:
         return cls._member_map_[state]
     if type(state) is int and issubclass(cls, Flag) and _plain_flag(cls):
         return cls(state)  # a combination: Enum's own code, since neither hook is the user's
+    if type(state) not in {str, int}:  # its repr may be the user's code
+        msg = f"a recorded {type_name(cls)} holds a {type(state).__name__}"
+        raise Corrupted(msg)
     msg = f"{type_name(cls)} has no member {state!r} any more: put it back, or start a new run"
     raise UsageError(msg)
 

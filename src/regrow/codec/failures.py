@@ -211,9 +211,12 @@ def _made(record: ErrorRecord, members: list[BaseException]) -> BaseException | 
         return None
     try:
         native = _named(record.native)
-        exc = bare(cls, str(native.get("message", record.message)), members)
+        message = native.get("message")  # of a group; anything else than text would be asked for it
+        exc = bare(cls, message if type(message) is str else record.message, members)
         if record.args:
             args = decode(record.args)
+            if type(args) is not tuple:  # a stored object would be asked to iterate
+                return None
             BaseException.__dict__["args"].__set__(exc, args)
         set_native_fields(exc, native)
         slots, state = _slots(cls), _state(exc)

@@ -62,7 +62,7 @@ def _frame(traceback: TracebackType) -> Frame:
         line=line,
         function=clean(code.co_qualname),
         code=clean(text)[:_LONGEST_LINE],
-        own=_is_own(code.co_filename),
+        own=is_own(code.co_filename),
     )
 
 
@@ -75,7 +75,8 @@ _REGROW: Final = str(Path(__file__).resolve().parents[1])
 _STANDARD: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
 
-def _is_own(file: str) -> bool:
+def is_own(file: str) -> bool:
+    """Tell whether a file is the user's own, and not regrow's, the standard library's or an installed package's."""
     if file.startswith("<frozen "):
         return False
     parts = Path(file).parts

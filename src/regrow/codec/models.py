@@ -46,7 +46,7 @@ def dump_model(value: Any, lower: Lower) -> object:
 
 def load_model(cls: Any, state: Any) -> object:
     """Put a model together, past its validators."""
-    stored, fields_set, extra, private = state
+    stored, fields_set, extra, private = _plain_parts(state)
     fields = _model_fields(cls)
     values = {name: part for name, part in stored_fields(stored).items() if name in fields}
     for name, field in fields.items():
@@ -60,6 +60,17 @@ def load_model(cls: Any, state: Any) -> object:
     object.__setattr__(instance, "__pydantic_extra__", extra)
     object.__setattr__(instance, "__pydantic_private__", private)
     return instance
+
+
+def _plain_parts(state: Any) -> list[Any]:
+    """Check what is about to be unpacked and asked for its keys: a stored object would answer with the user's code."""
+    if type(state) is list and len(state) == 4:  # noqa: PLR2004 - what dump_model gave
+        _, fields_set, extra, private = state
+        sound = type(fields_set) is list and all(type(name) is str for name in fields_set)
+        if sound and all(part is None or type(part) is dict for part in (extra, private)):
+            return state
+    msg = "the state of a stored model is not as it was written"
+    raise Corrupted(msg)
 
 
 @functools.cache

@@ -37,6 +37,9 @@ def dump(value: Any, writer: Writer) -> tuple[Code, object] | None:
 def load(code: Code, payload: Any, _: Reader) -> object:
     """Give it back."""
     if code is Code.PANDAS_SERIES:
+        if type(payload) is not list:  # a stored object would be asked to iterate
+            msg = "a stored pandas series is not as it was written"
+            raise Corrupted(msg)
         name, packed = payload
         series = unpack_table(packed).to_pandas()["values"]
         series.name = name

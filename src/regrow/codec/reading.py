@@ -66,7 +66,7 @@ def decode(data: bytes | memoryview, *, blobs: Blobs | None = None) -> object:
         except _ExtMetError:
             pass
         return Reader(blobs).unpack(view[1:])
-    except RegrowError:
+    except (RegrowError, MemoryError):  # a worker at its limit: nothing is wrong with the bytes, and the ladder answers
         raise
     except RecursionError as error:
         # Sound bytes, perhaps, for a caller with more of the stack left: so this must not count as corruption.

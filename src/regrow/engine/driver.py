@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -22,6 +22,7 @@ from regrow.engine.branches import Branch
 from regrow.engine.callee import Invocation
 from regrow.engine.committer import Committer, Ticket, arrival, arrive
 from regrow.engine.decide import mark
+from regrow.engine.desk import Desk
 from regrow.engine.executor import Executor
 from regrow.engine.healer import Healer
 from regrow.engine.log import RunLog
@@ -31,6 +32,8 @@ from regrow.engine.state import CallState
 from regrow.engine.turns import Turns
 from regrow.engine.vault import INLINE_BYTES, INPUT_BYTES, Kept, Vault
 from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
 from regrow.journal.records import (
     Call,
     CallCancelled,
@@ -42,6 +45,7 @@ from regrow.journal.records import (
     Record,
     Value,
 )
+from regrow.journal.signals import Signals
 from regrow.journal.store import LogLine, SizeSeen
 from regrow.values.policies import Bounds
 
@@ -74,15 +78,29 @@ class Tally(msgspec.Struct):
         executed: calls whose bodies ran to an outcome.
         replayed: calls answered from the journal.
         seconds_saved: how long these had taken when they ran.
+        cached: calls answered from the shared cache, which are neither.
+        cached_seconds: how long these had taken when they ran, in whichever run.
     """
 
     executed: int = 0
     replayed: int = 0
     seconds_saved: float = 0.0
+    cached: int = 0
+    cached_seconds: float = 0.0
 
 
 class Surroundings(Protocol):
     """What a driver may ask of the process that it is in, besides committing records."""
+
+    @property
+    def asks(self) -> Desk:
+        """Where its run's questions to people are put up."""
+        ...
+
+    @property
+    def signals(self) -> Signals:
+        """What was sent to its run from outside."""
+        ...
 
     def note_log(self, run: str, line: LogLine) -> None:
         """Keep a line that the code has logged or printed."""
@@ -98,6 +116,16 @@ class Surroundings(Protocol):
 
     def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
         """Let blobs be collected that a run needs no more."""
+        ...
+
+    @property
+    def cache(self) -> SharedCache:
+        """The outcomes that runs share."""
+        ...
+
+    @property
+    def memories(self) -> Memories:
+        """The memories of agents."""
         ...
 
 
@@ -119,6 +147,7 @@ class Driver:
         closing: the run is over for this driver, or being let go of to be resumed later: nothing new begins, and what
             is cut short now is not recorded as given up.
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
+        held_back: how many strands wait for their turn, or for a cancellation that is recorded.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
         is_abandoned: tells whether nobody can ever go on with the code, because its event loop was closed.
     """
@@ -148,6 +177,7 @@ class Driver:
         self.halted: RegrowError | None = None
         self.closing = False
         self.cancelled_by: str | None = None
+        self.held_back = 0
         self.interrupt: Callable[[], None] = self.interrupt_at_next_call
         self.is_abandoned: Callable[[], bool] = lambda: False
         self._committer = committer
@@ -158,6 +188,7 @@ class Driver:
         self._lock = threading.RLock()
         self._root = Scope(self, None, None)
         self._interrupted = threading.Event()
+        self._warned: set[str] = set()
 
     @property
     def bounds(self) -> Bounds | None:
@@ -175,6 +206,13 @@ class Driver:
     def strict(self) -> bool:
         """Whether divergences are raised."""
         return self._strict
+
+    def memory_name(self, name: str) -> str:
+        """Give the memory that the code means by a name: in a fork of a run, perhaps a fork of that memory.
+
+        What was read before the fork stays what it was: a recorded read names the memory that it was really made from.
+        """
+        return name
 
     def root_branch(self) -> Branch:
         """Give the strand on which the run's outermost call is made."""
@@ -223,7 +261,8 @@ class Driver:
     async def take_turn(self, known: CallState) -> None:
         """Wait until the code has been given all outcomes that were recorded before a call's."""
         if self._turns is not None:
-            await self._turns.wait_for(known.seq, known.patience + GRACE_SECONDS)
+            with self.holding_back():
+                await self._turns.wait_for(known.seq, known.patience + GRACE_SECONDS)
 
     def is_ahead(self) -> bool:
         """Tell whether an outcome that has just come about would overtake recorded ones."""
@@ -232,7 +271,17 @@ class Driver:
     async def let_recorded_go_first(self) -> None:
         """Wait until the code has been given all recorded outcomes."""
         if self._turns is not None:
-            await self._turns.wait_for_recorded(GRACE_SECONDS)
+            with self.holding_back():
+                await self._turns.wait_for_recorded(GRACE_SECONDS)
+
+    @contextlib.contextmanager
+    def holding_back(self) -> Iterator[None]:
+        """Count a strand as held back by regrow meanwhile, for the sake of what is recorded."""
+        self.held_back += 1
+        try:
+            yield
+        finally:
+            self.held_back -= 1
 
     def note_strand(self, task: asyncio.Task[Any]) -> None:
         """Note that the code has begun one more strand."""
@@ -247,6 +296,11 @@ class Driver:
         """
         for path in self._replay.passed_over(scope):
             self.part(path, "it is recorded, but the code that had made it has ended without making it")
+
+    def left_out(self) -> list[str]:
+        """Give the recorded calls that the code has gone past without making them, so far."""
+        with self._lock:
+            return self._replay.gone_past()
 
     def part(self, path: str, reason: str, *, strict: bool = False) -> None:
         """Record that code and journal have parted, and warn of it.
@@ -377,8 +431,12 @@ class Driver:
 
     def note_given_up(self, scope: Scope, event: CallCancelled) -> None:
         """Record that the code gave up on a call; not when it was we who are cutting it short."""
-        if not (self.closing or self.cancelled_by or scope.is_ending):
+        if self.is_given_up_in(scope):
             self.hand_in(event)
+
+    def is_given_up_in(self, scope: Scope) -> bool:
+        """Tell whether a cancellation inside a scope is the code's own doing, and not ours."""
+        return not (self.closing or self.cancelled_by or scope.is_ending)
 
     def begin(self, outer: Scope) -> None:
         """Count one more strand at work, unless it is the caller's own that goes on inside the call."""
@@ -454,8 +512,14 @@ class Driver:
     # -- waiting -------------------------------------------------------------------------------------------------------
 
     async def wait_until(self, moment: float) -> None:
-        """Wait in a coroutine for a moment, in seconds since the epoch."""
-        while (left := moment - self.now()) > 0:  # noqa: ASYNC110 - time is the only thing that is waited for
+        """Wait in a coroutine for a moment, in seconds since the epoch.
+
+        A wall clock that is set back meanwhile does not make it longer: it ends at the latest when as much time has
+        passed as was left at its beginning.
+        """
+        loop = asyncio.get_running_loop()
+        latest = loop.time() + moment - self.now()
+        while (left := min(moment - self.now(), latest - loop.time())) > 0:
             await asyncio.sleep(min(left, _LOOK_AT_THE_CLOCK))
 
     def wait_in_thread_until(self, moment: float) -> None:
@@ -464,9 +528,19 @@ class Driver:
         Raises:
             CancelledError: the run is cancelled or let go of meanwhile.
         """
-        while (left := moment - self.now()) > 0:
+        latest = time.monotonic() + moment - self.now()
+        while (left := min(moment - self.now(), latest - time.monotonic())) > 0:
             self._interrupted.wait(min(left, _LOOK_AT_THE_CLOCK))
             self.heed_interruption()
+
+    def pause_in_thread(self, seconds: float) -> None:
+        """Wait in a thread for a while, by no clock that anybody can set.
+
+        Raises:
+            CancelledError: the run is cancelled or let go of meanwhile.
+        """
+        self._interrupted.wait(seconds)
+        self.heed_interruption()
 
     def interrupt_at_next_call(self) -> None:
         """Interrupt code that runs on no event loop: nothing can reach into it before it calls or waits next."""
@@ -477,6 +551,12 @@ class Driver:
         if self._interrupted.is_set():
             self._interrupted.clear()
             raise asyncio.CancelledError
+
+    def warn_once(self, about: str, text: str) -> None:
+        """Warn in the run's log, unless that was done already of the same thing."""
+        if about not in self._warned:
+            self._warned.add(about)
+            _log.warning("run %s: %s", self.run, text)
 
     def _tell(self, news: Record | Replayed) -> None:
         for observer in self._observers:

@@ -36,6 +36,14 @@ def frame(message: msgspec.Struct) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def _decoded(decoder: msgspec.msgpack.Decoder[In], body: bytes) -> In:
+    """Read a message; what msgspec leaves to others to say (of text, of depth) is said as it says the rest."""
+    try:
+        return decoder.decode(body)
+    except (UnicodeDecodeError, RecursionError) as problem:
+        raise msgspec.DecodeError(str(problem)) from None
+
+
 class SocketChannel:
     """The worker's end."""
 
@@ -62,10 +70,10 @@ class SocketChannel:
 
         Raises:
             ChannelClosed: nobody will send one.
+            msgspec.DecodeError: what came is no message.
         """
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        message: ToWorker = to_worker.decode(self._exactly(length))
-        return message
+        return _decoded(to_worker, self._exactly(length))
 
     def _exactly(self, count: int) -> bytes:
         parts = bytearray()
@@ -98,6 +106,6 @@ class Frames(Generic[In]):
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if length > LARGEST_FRAME:
                 raise msgspec.DecodeError(f"a frame of {length} bytes")
-            return self._decoder.decode(await self._reader.readexactly(length))
+            return _decoded(self._decoder, await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, OSError):
             return None

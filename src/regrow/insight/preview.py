@@ -6,6 +6,7 @@ showing a run needs none of its modules, and runs none of their code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -29,32 +30,27 @@ class _Shown:
 
 def preview(data: bytes, *, width: int = 80) -> str:
     """Show an encoded value, shortened to `width` characters; an ellipsis where it cannot be read."""
-    value = _opened(data)
-    return _UNREADABLE if value is _FAILED else _short(_text(value), width)
+    return _short(_shown(data, _text), width)
 
 
 def preview_inputs(data: bytes, *, width: int = 80) -> str:
     """Show a call's recorded inputs as they would be written in a call; empty where none were kept."""
-    if not data:
-        return ""
-    value = _opened(data)
-    if value is _FAILED:
-        return _UNREADABLE
+    return _short(_shown(data, _as_arguments), width) if data else ""
+
+
+def _as_arguments(value: Any) -> str:
     if isinstance(value, dict):
-        return _short(", ".join(f"{name}={_text(one)}" for name, one in value.items()), width)
-    return _short(", ".join(map(_text, value)) if isinstance(value, list) else _text(value), width)
+        return ", ".join(f"{name}={_text(one)}" for name, one in value.items())
+    return ", ".join(map(_text, value)) if isinstance(value, list) else _text(value)
 
 
-_FAILED: Final = object()
-
-
-def _opened(data: bytes) -> Any:
+def _shown(data: bytes, text: Callable[[Any], str]) -> str:
     if not data or data[0] != FORMAT:
-        return _FAILED
+        return _UNREADABLE
     try:
-        return _decode(data[1:])
-    except Exception:  # noqa: BLE001 - whatever is wrong with the bytes, there is nothing to show
-        return _FAILED
+        return text(_decode(data[1:]))
+    except Exception:  # noqa: BLE001 - wrong bytes, or a sound value that Python will not show: a very long number
+        return _UNREADABLE
 
 
 def _decode(payload: bytes | memoryview) -> Any:

@@ -261,7 +261,7 @@ def _said_clearly(folder: Path) -> Iterator[None]:
     except OSError as problem:
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
         free = shutil.disk_usage(there).free
-        remedy = "make room" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else "put that right"
+        remedy = "make room" if problem.errno in (errno.ENOSPC, errno.EDQUOT) else "see to the disk"
         raise StoreUnavailable(
             f"cannot write a blob below {folder}: {problem.strerror} ({free / 2**20:.0f} MiB free there); "
             f"{remedy}, then resume"

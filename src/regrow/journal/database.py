@@ -143,8 +143,8 @@ class Database:
             case apsw.IOError():
                 # After a failed fsync the kernel may call lost pages clean, and a second fsync would lie.
                 self.broken = (
-                    f"{self._name} had an input/output error ({problem}); nothing after it is acknowledged: resume once "
-                    f"the disk is well"
+                    f"{self._name} had an input/output error ({problem}); nothing after it is acknowledged; see to the "
+                    f"disk, then resume"
                 )
                 return StoreUnavailable(self.broken)
             case apsw.FullError():
@@ -208,6 +208,7 @@ class Database:
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(":memory:" if self._file is None else str(self._file))
         db.set_busy_timeout(_BUSY_MILLISECONDS)
+        db.create_scalar_function("machine_seconds", machine_seconds, 0)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
             _patiently(db, f"PRAGMA {pragma}")
         return db
@@ -241,6 +242,14 @@ class Database:
                 f"use the newer version"
             )
         return number
+
+
+def machine_seconds() -> float:
+    """Give the time since this machine was started, which nobody can set; leases are measured by it.
+
+    They are between processes of one machine, and after its next start the locks say that all of them are gone.
+    """
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _patiently(db: apsw.Connection, statement: str) -> None:

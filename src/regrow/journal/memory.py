@@ -13,7 +13,10 @@ import msgspec
 from regrow.errors import RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
 from regrow.journal.memory_tables import MemoryTables
+from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import actor
 from regrow.journal.records import StoredRecord
 from regrow.journal.signals import Signals
@@ -42,7 +45,9 @@ class MemoryStore:
         self._blobs_of: dict[str, Counter[str]] = {}
         self._logs: dict[str, list[LogLine]] = {}
         self._sizes: dict[tuple[str, str, int], deque[SizeSeen]] = {}
-        self._tables = MemoryTables()
+        self._graces: dict[str, float] = {}
+        self._stops: dict[str, Stop] = {}
+        self._tables = MemoryTables(self._lease_in_force)
 
     @property
     def asks(self) -> Asks:
@@ -53,6 +58,16 @@ class MemoryStore:
     def signals(self) -> Signals:
         """See `Store.signals`."""
         return self._tables.signals
+
+    @property
+    def cache(self) -> SharedCache:
+        """See `Store.cache`."""
+        return self._tables.cache
+
+    @property
+    def memories(self) -> Memories:
+        """See `Store.memories`."""
+        return self._tables.memories
 
     def register(self) -> str:
         """See `Store.register`."""
@@ -85,7 +100,9 @@ class MemoryStore:
                 raise UnknownRun(run, f"there is no run {run} in {self.place}")
             lease = self._leases[run]
             held = row.outcome is None and lease.until > self._clock()
-            return msgspec.structs.replace(row, holder=lease.holder, held=held)
+            open_ = self._tables.asks.listed(run=run)[:1] if self._tables.in_use else []
+            waits_for = open_[0].question.text if open_ else None
+            return msgspec.structs.replace(row, holder=lease.holder, held=held, waits_for=waits_for)
 
     def by_key(self, project: str, key: str) -> RunRow | None:
         """See `Store.by_key`."""
@@ -160,17 +177,65 @@ class MemoryStore:
                 self._records[run].append(entry.record)
                 self._blobs_of[run].update(set(entry.blobs))
                 if entry.outcome is not None:
-                    self._rows[run] = msgspec.structs.replace(row, outcome=entry.outcome, ended=entry.time)
+                    self._rows[run] = msgspec.structs.replace(
+                        row, outcome=entry.outcome, ended=entry.time, paused_by=None, paused_at=None
+                    )
                     self._leases[run].until = 0.0
                 elif entry.reopens:
                     self._rows[run] = msgspec.structs.replace(row, outcome=None, ended=None)
             return frozenset(fenced)
 
-    def request_cancel(self, run: str, actor: str) -> None:
+    def request_cancel(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
         """See `Store.request_cancel`."""
         with self._lock:
             self.get(run)
             self._rows[run] = msgspec.structs.replace(self._rows[run], cancel_requested_by=actor)
+            self._graces[run] = grace
+
+    def request_pause(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
+        """See `Store.request_pause`."""
+        with self._lock:
+            row = self.get(run)
+            if row.paused_by is None:
+                now = self._clock()
+                self._rows[run] = msgspec.structs.replace(self._rows[run], paused_by=actor, paused_at=now)
+            if row.cancel_requested_by is None:
+                self._graces[run] = grace
+
+    def lift_pause(self, run: str) -> None:
+        """See `Store.lift_pause`."""
+        with self._lock:
+            if run in self._rows:
+                self._rows[run] = msgspec.structs.replace(self._rows[run], paused_by=None, paused_at=None)
+
+    def orders(self, holder: str) -> dict[str, Order]:
+        """See `Store.orders`."""
+        with self._lock:
+            found: dict[str, Order] = {}
+            for run, lease in self._leases.items():
+                row = self._rows[run]
+                if lease.holder == holder and lease.until:
+                    grace = self._graces.get(run, GRACE_SECONDS)
+                    if row.cancel_requested_by is not None:
+                        found[run] = Order("cancel", row.cancel_requested_by, grace)
+                    elif row.paused_by is not None:
+                        found[run] = Order("pause", row.paused_by, grace)
+            return found
+
+    def stop(self, project: str, actor: str, reason: str = "") -> None:
+        """See `Store.stop`."""
+        with self._lock:
+            self._stops.setdefault(project, Stop(project, actor, self._clock(), reason))
+
+    def lift_stop(self, project: str) -> bool:
+        """See `Store.lift_stop`."""
+        with self._lock:
+            return self._stops.pop(project, None) is not None
+
+    def stops(self) -> list[Stop]:
+        """See `Store.stops`."""
+        with self._lock:
+            return sorted(self._stops.values(), key=lambda one: one.project)
 
     def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
         """See `Store.write_logs`."""
@@ -191,6 +256,7 @@ class MemoryStore:
         if self._tables.in_use:
             self.asks.forget(run)
             self.signals.forget(run)
+            self.cache.forget_run(run, now=self._clock())
 
     def referenced_blobs(self, run: str | None = None) -> frozenset[str]:
         """See `Store.referenced_blobs`."""
@@ -219,11 +285,16 @@ class MemoryStore:
             return list(self._sizes.get((project, task, input_class), ()))
 
     def check(self) -> list[str]:
-        """See `Store.check`; memory has nothing below its records."""
-        return []
+        """See `Store.check`; memory has nothing below its records but the agents' memories."""
+        return self.memories.check() if self._tables.in_use else []
 
     def close(self) -> None:
         """See `Store.close`."""
+
+    def _lease_in_force(self, run: str) -> int | None:
+        with self._lock:
+            row = self.get(run) if run in self._rows else None
+            return row.epoch if row is not None and row.held else None
 
     def forget_leases(self) -> None:
         """Do what the death of every driver would do: nobody holds anything any more."""

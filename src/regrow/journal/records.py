@@ -17,8 +17,8 @@ from typing import Literal
 import msgspec
 
 from regrow.codec import ErrorRecord
-from regrow.errors import Corrupted, UnreadableFormat
-from regrow.remedies import Extend, Grow, Resume, RetryAfter
+from regrow.errors import Corrupted, UnreadableFormat, UsageError
+from regrow.remedies import AskHuman, Extend, Grow, Resume, RetryAfter
 from regrow.values.policies import Bounds
 from regrow.values.resources import Resources
 
@@ -40,10 +40,10 @@ class RecordedFallback(msgspec.Struct, frozen=True, tag="fallback"):
     task: str
 
 
-RecordedRemedy = Grow | Extend | Resume | RetryAfter | RecordedFallback
+RecordedRemedy = Grow | Extend | Resume | RetryAfter | RecordedFallback | AskHuman
 """A remedy that leads to another attempt."""
 
-CallKind = Literal["task", "step", "stream", "sleep", "now"]
+CallKind = Literal["task", "step", "stream", "sleep", "now", "memory", "ask", "signal"]
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -309,6 +309,84 @@ class OutcomeDecided(msgspec.Struct, frozen=True, array_like=True, tag="decide")
     reason: str = ""
 
 
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag="asked"):
+    """A question is about to be put to people. What is posted is what stands here, also after a crash in between.
+
+    Attributes:
+        call: the call that asks.
+        attempt: which attempt at it.
+        ask: the question's id.
+        shown: all that people are shown, as JSON.
+        digest: the SHA-256 of that, in hexadecimal.
+        due: until when it can be answered, in seconds since the epoch; None for ever.
+        remind: seconds between two reminders; None for none.
+        evidence: the values themselves behind what is shown as evidence; empty where there are none.
+        question: the question alone, in at most 200 characters.
+    """
+
+    call: Call
+    attempt: int
+    ask: str
+    shown: Value
+    digest: str
+    due: float | None = None
+    remind: float | None = None
+    evidence: Value = b""
+    question: str = ""
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True):
+    """One person's answer.
+
+    Attributes:
+        who: the name under which they gave it.
+        how: how that name was established.
+        time: when they did, in seconds since the epoch.
+        verdict: ``yes``, ``no`` or ``value``.
+        why: their reason.
+        number: of the answer, among all to its question.
+        value: the answer as JSON; empty where it is large, and stands in the call's result alone.
+    """
+
+    who: str
+    how: str
+    time: float
+    verdict: str
+    why: str = ""
+    number: int = 0
+    value: bytes = b""
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True, tag="answered"):
+    """What the store has decided of a question.
+
+    Attributes:
+        path: of the call that had asked.
+        ask: the question's id.
+        digest: the hash of what was shown.
+        how: ``answered``, ``timed out``, or ``refused``: then what was said did not fit, and it is asked again.
+        said: who said what; the last one was decisive.
+        reason: why it was refused.
+    """
+
+    path: str
+    ask: str
+    digest: str
+    how: Literal["answered", "timed out", "refused"]
+    said: tuple[Said, ...] = ()
+    reason: str = ""
+
+
+class SignalTaken(msgspec.Struct, frozen=True, array_like=True, tag="signal"):
+    """The call at `path` was given a signal that `actor` had sent, the run's `place`-th, at `time`."""
+
+    path: str
+    name: str
+    place: int
+    actor: str
+    time: float
+
+
 class Diverged(msgspec.Struct, frozen=True, array_like=True, tag="diverge"):
     """The code no longer fitted the journal at `path`; it went on afresh from there."""
 
@@ -351,6 +429,9 @@ Event = (
     | CallFailed
     | CallCancelled
     | OutcomeDecided
+    | Asked
+    | Answered
+    | SignalTaken
     | Diverged
     | RunRetried
     | RunEnded
@@ -411,6 +492,7 @@ def unseal(run: str, stored: StoredRecord, *, seq: int, previous: bytes) -> Reco
     Raises:
         Corrupted: it is not what was written there; the message names run and record.
         UnreadableFormat: it is intact, but of a kind that this version does not know.
+        UsageError: reading it needs more of the stack than is left.
     """
     if stored.seq != seq:
         raise Corrupted(f"run {run}: record {seq} is missing; the next one found is {stored.seq}")
@@ -422,8 +504,14 @@ def unseal(run: str, stored: StoredRecord, *, seq: int, previous: bytes) -> Reco
         raise UnreadableFormat(
             f"run {run}: record {seq} is intact but not of this version's format ({unknown}); a newer regrow wrote it"
         ) from None
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise Corrupted(f"run {run}: record {seq} cannot be decoded") from None
+    except RecursionError:
+        # As with values: sound, perhaps, for a caller with more of the stack left.
+        raise UsageError(
+            f"run {run}: record {seq} is nested too deeply to be read this far down the call stack; read it in a "
+            f"shallower place"
+        ) from None
     if record.seq != seq or record.previous != previous:
         raise Corrupted(f"run {run}: the chain breaks at record {seq}: it does not follow the record before it")
     if isinstance(record.event, RunCreated) and record.event.run != run:
@@ -437,6 +525,7 @@ def unseal_all(run: str, stored: list[StoredRecord]) -> list[Record]:
     Raises:
         Corrupted: a link is missing, damaged or out of place.
         UnreadableFormat: a newer version wrote it.
+        UsageError: reading it needs more of the stack than is left.
     """
     records: list[Record] = []
     previous = b""

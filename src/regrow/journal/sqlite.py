@@ -13,6 +13,7 @@ import msgspec
 from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, FileBlobs
 from regrow.journal.database import Database, statements
+from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
 from regrow.journal.sqlite_asks import ASKS_FORMAT_3, SqliteAsks
@@ -146,12 +147,43 @@ class SqliteStore:
             except apsw.Error as problem:
                 raise self._db.explain(problem) from problem
 
-    def request_cancel(self, run: str, actor: str) -> None:
+    def request_cancel(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
         """See `Store.request_cancel`."""
+        self._mark("cancel", run, (actor, grace, run))
+
+    def request_pause(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
+        """See `Store.request_pause`."""
+        self._mark("pause", run, (actor, grace, run))
+
+    def lift_pause(self, run: str) -> None:
+        """See `Store.lift_pause`."""
         with self._db.writing() as db:
-            db.execute("UPDATE runs SET cancel_requested_by = ? WHERE id = ?", (actor, run))
-            if not db.changes():
-                raise UnknownRun(run, f"there is no run {run} in {self.place}")
+            db.execute(_SQL["lift_pause"], (run,))
+
+    def orders(self, holder: str) -> dict[str, Order]:
+        """See `Store.orders`."""
+        with self._db.reading() as db:
+            found: list[tuple[Any, ...]] = db.execute(_SQL["orders"], (holder,)).fetchall()
+        return {
+            run: Order(what, actor, GRACE_SECONDS if grace is None else grace) for run, what, actor, grace in found
+        }
+
+    def stop(self, project: str, actor: str, reason: str = "") -> None:
+        """See `Store.stop`."""
+        with self._db.writing() as db:
+            db.execute(_SQL["stop"], (project, actor, reason))
+
+    def lift_stop(self, project: str) -> bool:
+        """See `Store.lift_stop`."""
+        with self._db.writing() as db:
+            db.execute("DELETE FROM stops WHERE project = ?", (project,))
+            return bool(db.changes())
+
+    def stops(self) -> list[Stop]:
+        """See `Store.stops`."""
+        with self._db.reading() as db:
+            found = db.execute("SELECT project, actor, time, reason FROM stops ORDER BY project").fetchall()
+        return [Stop(*row) for row in found]
 
     def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
         """See `Store.write_logs`."""
@@ -233,6 +265,12 @@ class SqliteStore:
         """Give the epoch of the lease that a run is under, if it is under one."""
         found = self._rows("WHERE r.id = ?", (run,))
         return found[0].epoch if found and found[0].held else None
+
+    def _mark(self, how: str, run: str, bindings: tuple[object, ...]) -> None:
+        with self._db.writing() as db:
+            db.execute(_SQL[how], bindings)
+            if not db.changes():
+                raise UnknownRun(run, f"there is no run {run} in {self.place}")
 
     def _lease_of(self, db: apsw.Connection, run: str) -> tuple[Any, ...]:
         found = db.execute(_SQL["lease"], (run,)).fetchone()

@@ -70,6 +70,17 @@ CREATE TABLE sizes (
 
 -- :format_3
 ALTER TABLE runs ADD COLUMN pause_requested_by TEXT;
+ALTER TABLE runs ADD COLUMN paused_at REAL;
+ALTER TABLE runs ADD COLUMN pause_grace REAL;
+ALTER TABLE runs ADD COLUMN cancel_grace REAL;
+
+-- Of projects; an empty name stands for all of them.
+CREATE TABLE stops (
+    project TEXT PRIMARY KEY,
+    actor   TEXT NOT NULL,
+    time    REAL NOT NULL,
+    reason  TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- :create
 INSERT INTO runs (id, project, key, task, created, epoch) VALUES (:id, :project, :key, :task, :created, :epoch)
@@ -77,7 +88,9 @@ ON CONFLICT (project, key) WHERE key IS NOT NULL DO NOTHING;
 
 -- :rows
 SELECT r.id, r.task, r.created, r.key, r.project, r.outcome, r.epoch, coalesce(l.holder, ''),
-       r.outcome IS NULL AND coalesce(l.until, 0) > unixepoch('subsec'), r.ended, r.cancel_requested_by
+       r.outcome IS NULL AND coalesce(l.until, 0) > machine_seconds(), r.ended, r.cancel_requested_by,
+       (SELECT a.question FROM asks a WHERE a.run = r.id AND a.decided IS NULL ORDER BY a.asked LIMIT 1),
+       r.pause_requested_by, r.paused_at
 FROM runs r LEFT JOIN leases l USING (number)
 
 -- :read
@@ -86,21 +99,40 @@ SELECT seq, coalesce(CAST(body AS BLOB), x''), coalesce(CAST(hash AS BLOB), x'')
 WHERE number = (SELECT number FROM runs WHERE id = ?) AND seq > ? ORDER BY seq LIMIT ?;
 
 -- :lease
-SELECT r.number, r.epoch, l.holder, coalesce(l.until, 0) > unixepoch('subsec')
+SELECT r.number, r.epoch, l.holder, coalesce(l.until, 0) > machine_seconds()
 FROM runs r LEFT JOIN leases l USING (number) WHERE r.id = ?;
 
 -- :claim
 UPDATE runs SET epoch = epoch + 1, cancel_requested_by = NULL WHERE number = ?;
 
 -- :take
-INSERT INTO leases (number, holder, until) VALUES (?, ?, unixepoch('subsec') + ?)
+INSERT INTO leases (number, holder, until) VALUES (?, ?, machine_seconds() + ?)
 ON CONFLICT (number) DO UPDATE SET holder = excluded.holder, until = excluded.until;
 
 -- :renew
-UPDATE leases SET until = unixepoch('subsec') + ? WHERE holder = ? AND until > 0;
+UPDATE leases SET until = machine_seconds() + ? WHERE holder = ? AND until > 0;
 
 -- :held
 SELECT r.id, r.cancel_requested_by FROM leases l JOIN runs r USING (number) WHERE l.holder = ? AND l.until > 0;
+
+-- :cancel
+UPDATE runs SET cancel_requested_by = ?, cancel_grace = ? WHERE id = ?;
+
+-- :pause
+UPDATE runs SET pause_requested_by = coalesce(pause_requested_by, ?), pause_grace = ?,
+paused_at = coalesce(paused_at, unixepoch('subsec')) WHERE id = ?;
+
+-- :lift_pause
+UPDATE runs SET pause_requested_by = NULL, paused_at = NULL WHERE id = ?;
+
+-- :orders
+SELECT r.id, iif(r.cancel_requested_by IS NULL, 'pause', 'cancel'), coalesce(r.cancel_requested_by, r.pause_requested_by),
+       iif(r.cancel_requested_by IS NULL, r.pause_grace, r.cancel_grace)
+FROM leases l JOIN runs r USING (number)
+WHERE l.holder = ? AND l.until > 0 AND coalesce(r.cancel_requested_by, r.pause_requested_by) IS NOT NULL;
+
+-- :stop
+INSERT INTO stops (project, actor, time, reason) VALUES (?, ?, unixepoch('subsec'), ?) ON CONFLICT (project) DO NOTHING;
 
 -- :release
 UPDATE leases SET until = 0 WHERE number = (SELECT number FROM runs WHERE id = ? AND epoch = ?);
@@ -130,7 +162,7 @@ DELETE FROM blobs WHERE number = (SELECT number FROM runs WHERE id = ?) AND uses
 SELECT DISTINCT digest FROM blobs WHERE ?1 IS NULL OR number = (SELECT number FROM runs WHERE id = ?1);
 
 -- :end
-UPDATE runs SET outcome = ?, ended = ? WHERE number = ?;
+UPDATE runs SET outcome = ?, ended = ?, pause_requested_by = NULL, paused_at = NULL WHERE number = ?;
 
 -- :let_go
 UPDATE leases SET until = 0 WHERE number = ?;

@@ -16,6 +16,9 @@ import msgspec
 
 from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
+from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.records import RunOutcome, StoredRecord
 from regrow.journal.signals import Signals
 
@@ -24,8 +27,10 @@ DEFAULT_PROJECT = "default"
 LEASE_SECONDS = 15.0
 """How long a lease holds without renewal: long enough for a paused laptop's hiccup, short enough to wait for."""
 
-RunStatus = Literal["running", "interrupted", "succeeded", "failed", "cancelled"]
-"""`running`: under a live lease. `interrupted`: not finished, and nobody holds it."""
+RunStatus = Literal["running", "paused", "waiting", "interrupted", "succeeded", "failed", "cancelled"]
+"""`running`: under a live lease. `paused`: nobody holds it, and nobody may before somebody resumes it. `waiting`: nobody
+holds it, and a question that it has put to people is open. `interrupted`: not finished, nobody holds it, and it waits
+for nobody."""
 
 
 class NewRun(msgspec.Struct, frozen=True):
@@ -52,6 +57,9 @@ class RunRow(msgspec.Struct, frozen=True):
         held: whether that lease is in force right now.
         ended: when the run ended, in seconds since the epoch.
         cancel_requested_by: who has asked for its cancellation.
+        waits_for: the oldest question that it has put to people and that is open, if there is one.
+        paused_by: who has paused it. While it is still held, its driver is about to let go of it.
+        paused_at: when that was, in seconds since the epoch.
     """
 
     id: str
@@ -65,13 +73,20 @@ class RunRow(msgspec.Struct, frozen=True):
     held: bool
     ended: float | None = None
     cancel_requested_by: str | None = None
+    waits_for: str | None = None
+    paused_by: str | None = None
+    paused_at: float | None = None
 
     @property
     def status(self) -> RunStatus:
         """What to call its state."""
         if self.outcome is not None:
             return self.outcome
-        return "running" if self.held else "interrupted"
+        if self.held:
+            return "running"
+        if self.paused_by is not None:
+            return "paused"
+        return "interrupted" if self.waits_for is None else "waiting"
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -144,6 +159,16 @@ class Store(Protocol):
         ...
 
     @property
+    def cache(self) -> SharedCache:
+        """The outcomes that its runs share."""
+        ...
+
+    @property
+    def memories(self) -> Memories:
+        """The memories of agents."""
+        ...
+
+    @property
     def signals(self) -> Signals:
         """What was sent to runs from outside."""
         ...
@@ -212,8 +237,45 @@ class Store(Protocol):
         """
         ...
 
-    def request_cancel(self, run: str, actor: str) -> None:
-        """Leave word for the driver of a run that it is to be cancelled."""
+    def request_cancel(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
+        """Leave word for the driver of a run that it is to be cancelled, and by force after so many seconds.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        ...
+
+    def request_pause(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:
+        """Mark a run as paused. Its driver lets go of it, and cuts calls short after so many seconds.
+
+        The mark stays until `lift_pause`, or until the run has ended. Who paused it first stays who paused it.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        ...
+
+    def lift_pause(self, run: str) -> None:
+        """Take a run's mark away that it is paused; somebody may drive it again."""
+        ...
+
+    def orders(self, holder: str) -> dict[str, Order]:
+        """Give what is ordered of the runs that a holder has, by run. Only reads, so that no writer can delay it."""
+        ...
+
+    def stop(self, project: str, actor: str, reason: str = "") -> None:
+        """Let nothing of a project (`EVERYWHERE` for all) go on or begin, until `lift_stop`.
+
+        What was stopped already stays stopped by whoever did it first.
+        """
+        ...
+
+    def lift_stop(self, project: str) -> bool:
+        """Take a stop back. Tells whether there was one."""
+        ...
+
+    def stops(self) -> list[Stop]:
+        """Give the stops that are in force."""
         ...
 
     def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:

@@ -45,12 +45,19 @@ class VirtualTime:
     Attributes:
         now: seconds since the world began.
         set_by: by how many seconds the wall clock has been set, forwards or (negative) backwards.
+        was_set_back: whether it ever was set backwards.
     """
 
     def __init__(self) -> None:
         """Begin."""
         self.now = 0.0
         self.set_by = 0.0
+        self.was_set_back = False
+
+    def set(self, seconds: float) -> None:
+        """Set the wall clock by so many seconds, forwards or (negative) backwards."""
+        self.set_by += seconds
+        self.was_set_back = self.was_set_back or seconds < 0
 
     def monotonic(self) -> float:
         """Give seconds that never jump."""

@@ -137,7 +137,8 @@ class Witness:
         if begun is None or begun.due is None:
             self.broken("a sleep ends after it has begun", path)
             return
-        if record.time < begun.due:
+        # A wall clock that was set back does not make a sleep longer: then it ends before its moment has come.
+        if record.time < begun.due and not self._processes.clock.was_set_back:
             self.broken("no sleep ends early", f"{path} by {begun.due - record.time:.3f} s")
         started = next(
             one for one in journal.records if isinstance(one.event, CallStarted) and one.event.call.path == path

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from regrow.authoring.run import _drive_async, open_run, outcome_of
+from regrow.authoring.run import drive_async, open_run, outcome_of
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on
 from regrow.engine.committer import Committer
@@ -250,7 +250,7 @@ class SimulatedWorld:
         at_work = (process, host, driver)
         plan.drivers.append(at_work)
         try:
-            await _drive_async(host, driver, plan.versions[plan.version], plan.args, {})
+            await drive_async(host, driver, plan.versions[plan.version], plan.args, {})
         except (RunCancelled, OutcomeUnknown, StoreError, asyncio.CancelledError) as end:
             if isinstance(end, OutcomeUnknown):
                 self.reached["a once-only call in doubt"] += 1
@@ -345,7 +345,7 @@ class SimulatedWorld:
         elif swarm.strikes("clock set", 0.002):
             seconds = self.chance.choice((-3600.0, -20.0, -1.0, 1.0, 20.0, 3600.0))
             self.reached["a clock set back" if seconds < 0 else "a clock set forward"] += 1
-            self.processes.clock.set_by += seconds
+            self.processes.clock.set(seconds)
         elif swarm.strikes("let go", 0.001):
             self._let_go(process)
 

@@ -144,6 +144,7 @@ def test_the_users_classes(shapes):
     assert back.model_fields_set == model.model_fields_set
 
 
+@pytest.mark.promise("P9")
 def test_a_struct_is_made_without_its_post_init(shapes):
     value = shapes.Checked(1)
     assert value.calls == ["post_init"]
@@ -243,6 +244,7 @@ def test_formats():
 nasty = st.binary(max_size=60)
 
 
+@pytest.mark.promise("P9")
 @settings(max_examples=1500, deadline=None)
 @given(nasty)
 def test_random_bytes_raise_only_regrows_errors(data):
