@@ -1,9 +1,12 @@
 """`regrow check` and `debug`: code played against journals, as a user types it."""
 
+import socket
 import subprocess
 import sys
 
 import pytest
+
+from . import dap
 
 pytestmark = pytest.mark.e2e
 
@@ -147,3 +150,38 @@ def test_a_check_against_nothing_is_refused(desk, arguments, said):
     ran = desk.regrow("check", "agent.py", *arguments)
     assert ran.code == 2
     assert said in ran.err
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_an_editor_is_shown_where_the_run_failed(long, port):
+    pytest.importorskip("debugpy")
+    long.regrow("run", "long.py", "--places", "5")
+    child = long.begin("debug", "@failed", "--debugger", "debugpy", "--port", str(port))
+    editor = dap.Editor(port)
+    stopped = editor.event("stopped")
+    assert stopped["reason"] == "exception"
+    function, variables = editor.variables(stopped["threadId"])
+    assert function == "summed"
+    assert variables["total"] == "20"
+    editor.ask("disconnect")
+    editor.close()
+    child.communicate(timeout=60)
+
+
+def test_an_editor_is_shown_where_a_call_was_made(long, port):
+    pytest.importorskip("debugpy")
+    long.regrow("run", "long.py", "--places", "5")
+    child = long.begin("debug", "@failed", "--at", "fetch#3", "--debugger", "debugpy", "--port", str(port))
+    editor = dap.Editor(port)
+    function, variables = editor.variables(editor.event("stopped")["threadId"])
+    assert function == "long"
+    assert variables["place"] in ("2", "3")
+    editor.ask("disconnect")
+    editor.close()
+    child.communicate(timeout=60)
