@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from regrow.authoring.home import StoreLike, host_of
+from regrow.authoring.home import StoreLike, host_of, project_of
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs
 from regrow.engine.forking import Copied, Fork, NewInputs, paths_of, plan_fork
@@ -28,6 +28,7 @@ def fork(
     replace: Mapping[str, object] | None = None,
     key: str | None = None,
     store: StoreLike = None,
+    project: str | None = None,
 ) -> str:
     """Make a new run out of what a run had recorded up to a call. Nothing is executed yet.
 
@@ -35,12 +36,13 @@ def fork(
     resume it (``regrow resume``), or run its task with the fork's key.
 
     Args:
-        run: the id of the run.
+        run: the id of the run, or its key.
         at: path of the first call that the fork makes afresh, as ``regrow show --full`` gives it, or its end. Without
             it, all is kept that comes before the first call in `replace` has been made.
         replace: results that calls are to have had, by their paths.
         key: names the fork.
         store: where the run is; ``.regrow/`` in the working directory unless ``REGROW_HOME`` says otherwise.
+        project: the project that the key belongs to; ``default`` unless ``REGROW_PROJECT`` says otherwise.
 
     Returns:
         The id of the fork.
@@ -55,7 +57,8 @@ def fork(
     if not at and not replace:
         raise UsageError("regrow.fork needs at=, the first call to be made afresh, or replace=, other results")
     given = {path: host.vault.keep(value, path) for path, value in (replace or {}).items()}
-    return make_fork(host, host.store.get(run), at=at, replaced=given, key=key)
+    row = host.store.by_key(project_of(project), run) or host.store.get(run)
+    return make_fork(host, row, at=at, replaced=given, key=key)
 
 
 def make_fork(
