@@ -5,15 +5,16 @@ PYTHON ?= python3
 DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
+RELIABILITY_ARGS ?=
 SEEDS ?=
 SEED ?=
 HARDSHIP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim check fix bench lock clean python venv-demo venv-test venv-lock
+.PHONY: help demo test sim reliability check fix bench lock clean python venv-demo venv-test venv-lock
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12 make test           chooses the interpreter"
 	@echo "  make demo DEMO_ARGS='--csv my.csv --target price'"
@@ -28,6 +29,9 @@ test: venv-test  ## set up .venv/test and run the tests
 sim: venv-test  ## play simulated worlds: SEEDS=20000 for more, SEED=123 for that one, HARDSHIP=4 for worse
 	@REGROW_SIM_SEEDS=$(SEEDS) REGROW_SIM_SEED=$(SEED) REGROW_SIM_HARDSHIP=$(HARDSHIP) \
 	    .venv/test/bin/python -m pytest -rP tests/sim/test_world.py
+
+reliability: venv-test  ## run all campaigns (half an hour) and write docs/reliability.md; RELIABILITY_ARGS='--only NAME'
+	@.venv/test/bin/python -m reliability --write $(RELIABILITY_ARGS)
 
 check: venv-test  ## lint, format, types, layers
 	.venv/test/bin/ruff check .

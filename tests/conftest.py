@@ -1,9 +1,10 @@
-"""What holds for every test: its tier's marker, and a home of its own."""
+"""What holds for every test: its tier's marker, and a home of its own. And where campaigns leave their figures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from regrow.authoring import home
@@ -18,6 +19,12 @@ def pytest_collection_modifyitems(items):
         folder = item.path.relative_to(_HERE).parts[0]
         if folder in _TIERS and item.get_closest_marker(folder) is None:
             item.add_marker(folder)
+
+
+@pytest.fixture
+def figures(record_property):
+    """Hand over what a campaign measured, before it is judged. `python -m reliability` makes a page of it."""
+    return lambda measured: record_property("figures", msgspec.to_builtins(measured))
 
 
 @pytest.fixture(autouse=True)

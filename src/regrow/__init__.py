@@ -5,27 +5,39 @@ crash or a failure never repeats what was done. See the README for a first agent
 """
 
 from regrow._version import __version__
+from regrow.authoring.answering import OpenAsk, accept_callback, answer, inbox, signal
+from regrow.authoring.asking import ask, ask_blocking, wait_for, wait_for_blocking
 from regrow.authoring.checkpoint import Checkpoint, checkpoint
 from regrow.authoring.context import Current, Remaining, current, now, sleep
 from regrow.authoring.forking import fork
 from regrow.authoring.heeding import heed_notices
 from regrow.authoring.mapping import map  # noqa: A004 - users write regrow.map
+from regrow.authoring.memories.finding import SearchHit
+from regrow.authoring.memories.handle import Memory, MemoryView, memory, retry_on_conflict
+from regrow.authoring.memories.reading import MemoryDiff, MemoryEntry
 from regrow.authoring.recorded import storable
 from regrow.authoring.run import Handle, run, start
+from regrow.authoring.runs import Runs
 from regrow.authoring.step import Step, step
 from regrow.authoring.task import Environment, Task, task
 from regrow.engine.calls import DidNotHappen, Happened
 from regrow.engine.driver import Tally
 from regrow.errors import (
+    AskClosed,
+    AskError,
+    BadSignature,
+    Conflict,
     ConnectionLost,
     Corrupted,
     Crashed,
+    Denied,
     DiskFull,
     Divergence,
     Failure,
     ForeignError,
     KeyConflict,
     LeaseLost,
+    NoAnswer,
     NotInRun,
     NotStorable,
     OutcomeUnknown,
@@ -40,11 +52,15 @@ from regrow.errors import (
     RunError,
     RunHeld,
     RunOver,
+    RunPaused,
+    RunStopped,
     StoreError,
     StoreUnavailable,
     StreamCut,
     TimedOut,
     Unavailable,
+    UnfitAnswer,
+    UnknownAsk,
     UnknownRun,
     UnreadableFormat,
     UsageError,
@@ -52,8 +68,10 @@ from regrow.errors import (
 )
 from regrow.executors.limits.usage import Usage
 from regrow.healing.recognise import failure_of
-from regrow.remedies import Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
+from regrow.remedies import AskHuman, Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
+from regrow.values.approval import Approve
 from regrow.values.backoff import Backoff
+from regrow.values.cache import Cache
 from regrow.values.durations import Duration
 from regrow.values.files import Dir, File
 from regrow.values.policies import Budget, GrowPolicy, ResumePolicy, grow, resume
@@ -62,13 +80,21 @@ from regrow.values.secret import Secret
 from regrow.values.sizes import Size
 
 __all__ = [
+    "Approve",
+    "AskClosed",
+    "AskError",
+    "AskHuman",
     "Backoff",
+    "BadSignature",
     "Budget",
+    "Cache",
     "Checkpoint",
+    "Conflict",
     "ConnectionLost",
     "Corrupted",
     "Crashed",
     "Current",
+    "Denied",
     "DidNotHappen",
     "Dir",
     "DiskFull",
@@ -87,8 +113,14 @@ __all__ = [
     "Happened",
     "KeyConflict",
     "LeaseLost",
+    "Memory",
+    "MemoryDiff",
+    "MemoryEntry",
+    "MemoryView",
+    "NoAnswer",
     "NotInRun",
     "NotStorable",
+    "OpenAsk",
     "OutOfMemory",
     "OutcomeUnknown",
     "OutputLimit",
@@ -107,6 +139,10 @@ __all__ = [
     "RunError",
     "RunHeld",
     "RunOver",
+    "RunPaused",
+    "RunStopped",
+    "Runs",
+    "SearchHit",
     "Secret",
     "Size",
     "Step",
@@ -117,27 +153,39 @@ __all__ = [
     "Task",
     "TimedOut",
     "Unavailable",
+    "UnfitAnswer",
+    "UnknownAsk",
     "UnknownRun",
     "UnreadableFormat",
     "Usage",
     "UsageError",
     "WorkerLost",
     "__version__",
+    "accept_callback",
+    "answer",
+    "ask",
+    "ask_blocking",
     "checkpoint",
     "current",
     "failure_of",
     "fork",
     "grow",
     "heed_notices",
+    "inbox",
     "map",
+    "memory",
     "now",
     "resume",
+    "retry_on_conflict",
     "run",
+    "signal",
     "sleep",
     "start",
     "step",
     "storable",
     "task",
+    "wait_for",
+    "wait_for_blocking",
 ]
 
 # One flat public namespace: where a name is defined is nobody's business, in tracebacks and in pickled references

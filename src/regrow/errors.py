@@ -23,14 +23,24 @@ replayed. What follows is only what regrow itself has to say::
     │   ├── Raised                 an exception of the code's own, as a policy is shown it
     │   ├── StreamCut              a stream was cut by a crash and did not repeat itself afterwards
     │   ├── OutcomeUnknown         a crash hid whether a once-only effect happened
+    │   ├── NoAnswer               nobody answered, or nothing came, in time (also a TimeoutError)
+    │   ├── Denied                 somebody who had to approve a call said no
     │   └── ForeignError           stands for a recorded exception whose class is not loaded here
+    ├── AskError                   about a question to people
+    │   ├── UnknownAsk             no such question in this store
+    │   ├── AskClosed              it can't be answered any more, or not by this person
+    │   └── UnfitAnswer            the answer is not what was asked for; names the field
+    ├── BadSignature               a signed message that is forged, changed, too old, or used before
+    ├── Conflict                   somebody else was quicker to write to a memory
     ├── RunError                   about one run
     │   ├── UnknownRun             no such run in this store
     │   ├── KeyConflict            this key belongs to a run with another task or other inputs
     │   ├── RunHeld                another live process drives this run
     │   ├── RunOver                the run has ended already
     │   ├── LeaseLost              another driver took this run over; this one may not write any more
-    │   └── RunCancelled           the run was cancelled
+    │   ├── RunCancelled           the run was cancelled
+    │   ├── RunPaused              the run is paused, until somebody resumes it
+    │   └── RunStopped             nothing may run here: somebody has stopped the project, or the whole store
     └── StoreError                 about the place where runs are kept
         ├── StoreUnavailable       it cannot be read or written now (full, read-only, locked)
         ├── UnreadableFormat       it was written by a newer version of regrow
@@ -39,6 +49,7 @@ replayed. What follows is only what regrow itself has to say::
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Literal, Self
 
 from regrow.remedies import Extend, GiveUp, Grow, Remedy, Resume, RetryAfter, described, shown_size
@@ -426,6 +437,51 @@ class OutcomeUnknown(Failure):
         self.idempotency_key = idempotency_key
 
 
+class NoAnswer(Failure, TimeoutError):
+    """Nobody answered a question, or no signal came, within the time that was given for it.
+
+    Attributes:
+        path: the call that waited.
+        limit: how long that was, in seconds.
+    """
+
+    layer: Layer = "logical"
+
+    def __init__(self, path: str, limit: float, what: str = "nobody answered") -> None:
+        super().__init__(f"{path}: {what} within {limit:g} s")
+        self.path = path
+        self.limit = limit
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """To wait again, or to do without."""
+        return (RetryAfter(0.0), GiveUp())
+
+
+class Denied(Failure):
+    """A call was not approved, and was not executed.
+
+    Attributes:
+        path: the call.
+        who: who said no; empty if nobody said anything in time.
+        why: the reason that they gave.
+    """
+
+    layer: Layer = "logical"
+
+    def __init__(self, path: str, who: str, why: str = "") -> None:
+        by = f"was denied by {who}" if who else "was not approved in time"
+        super().__init__(f"{path} {by}{f': {why}' if why else ''}; it was not executed")
+        self.path = path
+        self.who = who
+        self.why = why
+
+    @property
+    def remedies(self) -> tuple[Remedy, ...]:
+        """None: a person has decided."""
+        return (GiveUp(),)
+
+
 class ForeignError(Failure):
     """Stands for a recorded exception whose class is not loaded in this process.
 
@@ -440,6 +496,69 @@ class ForeignError(Failure):
         super().__init__(f"{type_name}: {text}")
         self.type_name = type_name
         self.text = text
+
+
+class AskError(RegrowError):
+    """Something about a question to people.
+
+    Attributes:
+        ask: the question's id (or what the user typed for it).
+    """
+
+    def __init__(self, ask: str, message: str) -> None:
+        super().__init__(message)
+        self.ask = ask
+
+
+class UnknownAsk(AskError, LookupError):
+    """The store has no such question."""
+
+
+class AskClosed(AskError):
+    """The question can't be answered any more, or not by this person."""
+
+
+class UnfitAnswer(AskError, ValueError):
+    """The answer is not what was asked for.
+
+    Attributes:
+        where: the field that does not fit, such as ``answer.items[3].price``.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, ask: str, where: str, reason: str) -> None:
+        super().__init__(ask, f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class BadSignature(RegrowError):
+    """A signed message that is forged, was changed on its way, is too old, or was used before."""
+
+
+class Conflict(RegrowError):
+    """A memory is not at the version that a write expected: somebody else was quicker. Nothing was written.
+
+    Attributes:
+        memory: its name.
+        expected: the version that the writer had seen; if `key` is given, the one in which that was last written.
+        actual: the one that it is.
+        since: who has written meanwhile, one line each, the latest few.
+        key: of the document that was compared; empty where it was the whole memory.
+    """
+
+    def __init__(self, memory: str, expected: int, actual: int, since: tuple[str, ...] = (), *, key: str = "") -> None:
+        what = f"{key!r} in memory {memory}" if key else f"memory {memory}"
+        meanwhile = f" (since then: {'; '.join(since)})" if since else ""
+        super().__init__(
+            f"{what} is at version {actual}, not at {expected}{meanwhile}; nothing was written: read it again and "
+            f"decide anew, or let memory.update() or regrow.retry_on_conflict() do that"
+        )
+        self.memory = memory
+        self.expected = expected
+        self.actual = actual
+        self.since = since
+        self.key = key
 
 
 class RunError(RegrowError):
@@ -486,6 +605,44 @@ class RunCancelled(RunError):
     """The run was cancelled."""
 
 
+class RunPaused(RunError):
+    """The run is paused: nothing of it goes on until somebody resumes it.
+
+    Attributes:
+        by: who has paused it.
+        since: when, in seconds since the epoch.
+    """
+
+    def __init__(self, run: str, by: str, since: float) -> None:
+        super().__init__(run, f"run {run} is paused, by {by} since {_moment(since)}; go on with: regrow resume {run}")
+        self.by = by
+        self.since = since
+
+
+class RunStopped(RunError):
+    """Somebody has stopped all runs of a project, or of the whole store; none is begun or gone on with.
+
+    Attributes:
+        by: who.
+        since: when, in seconds since the epoch.
+        reason: why, in their words; may be empty.
+        project: the project; empty for the whole store.
+    """
+
+    def __init__(self, run: str, by: str, since: float, reason: str, project: str) -> None:
+        what, option = (f"project {project!r}", f"--project {project}") if project else ("this store", "--all")
+        said = f" ({reason})" if reason else ""
+        super().__init__(
+            run,
+            f"nothing of {what} may run: it was stopped by {by} at {_moment(since)}{said}; "
+            f"lift that with: regrow stop --lift {option}",
+        )
+        self.by = by
+        self.since = since
+        self.reason = reason
+        self.project = project
+
+
 class StoreError(RegrowError):
     """Something about the place where runs are kept."""
 
@@ -500,6 +657,10 @@ class UnreadableFormat(StoreError):
 
 class Corrupted(StoreError):
     """What is stored is not what was written."""
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
 def _told(name: str, value: object) -> str:

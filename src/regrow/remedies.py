@@ -5,6 +5,8 @@ They lie below everything else, because a failure lists those that fit it (`regr
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 
@@ -54,7 +56,24 @@ class GiveUp(msgspec.Struct, frozen=True, tag="give-up"):
     """Hand the failure to the code that made the call."""
 
 
-Remedy = Grow | Extend | Resume | RetryAfter | Fallback | GiveUp
+class AskHuman(msgspec.Struct, frozen=True, tag="ask-human", omit_defaults=True):
+    """Put the failure, its evidence and the ways out of it to a person, who says what to do.
+
+    They may choose a way out, edit the inputs, supply the result, hand the failure to the code, or stop the run.
+
+    Attributes:
+        to: who may answer; anybody if left out.
+        timeout: how long to wait: seconds, ``"2d"``, or a timedelta; for ever if left out. After that the failure is
+            handed to the code.
+        remind: how often to remind them.
+    """
+
+    to: Any = ()
+    timeout: Any = None
+    remind: Any = None
+
+
+Remedy = Grow | Extend | Resume | RetryAfter | Fallback | GiveUp | AskHuman
 """Any of them."""
 
 
@@ -77,6 +96,8 @@ def described(remedy: Remedy) -> str:
             return f"Fallback: let {getattr(task, 'name', task)} answer"
         case GiveUp():
             return "GiveUp: hand the failure to the calling code"
+        case AskHuman():
+            return "AskHuman: let a person say what to do"
 
 
 def shown_size(amount: int) -> str:

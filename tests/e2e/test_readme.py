@@ -1,4 +1,4 @@
-"""What the README and the page on healing show holds on this machine: each program runs, and prints what is said."""
+"""What the README and the pages for users show holds on this machine: each program runs, and prints what is said."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (README, ROOT / "docs" / "healing.md")
+PAGES = (README, *(ROOT / "docs" / f"{name}.md" for name in ("cache", "healing", "time-travel")))
 PROGRAM = re.compile(r"```python\n(.*?)```\n(?:\nIt prints:\n\n```text\n(.*?)```\n)?", re.DOTALL)
 
 

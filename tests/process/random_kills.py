@@ -36,6 +36,8 @@ _WEIGHTS = (3, 9, 1)
 _PAUSE = (0.02, 0.4)
 """Between two kills, in seconds: from before a driver has imported anything until it has finished a run or two."""
 _FINISH_SECONDS = 120.0
+_IDLE_SECONDS = 60.0
+"""Nothing left to kill for so long: what was to be killed is stuck."""
 
 
 class Effect(msgspec.Struct, frozen=True, array_like=True):
@@ -64,7 +66,10 @@ class Kill(msgspec.Struct, frozen=True):
 
 
 class Figures(msgspec.Struct):
-    """What a campaign came to. Seconds of recovery are from a kill to the next effect of what was killed."""
+    """What a campaign came to.
+
+    Seconds of recovery are from a kill to the next effect of what was killed, by what that was.
+    """
 
     seed: int
     kills: Counter[str] = msgspec.field(default_factory=Counter)
@@ -73,21 +78,22 @@ class Figures(msgspec.Struct):
     effects: int = 0
     repeated: int = 0
     records: int = 0
-    recoveries: list[float] = msgspec.field(default_factory=list)
+    recoveries: dict[str, list[float]] = msgspec.field(default_factory=dict)
     violations: list[str] = msgspec.field(default_factory=list)
 
     def recovery(self, share):
         """Give the recovery time that this share of all kills does not pass; None if nothing was seen to recover."""
-        ordered = sorted(self.recoveries)
+        ordered = sorted(seconds for found in self.recoveries.values() for seconds in found)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else None
 
     def describe(self):
         kills = ", ".join(f"{self.kills[victim]} of {victim}s" for victim in VICTIMS)
+        seen = sum(map(len, self.recoveries.values()))
         times = ", ".join(f"p{share * 100:.0f} {self.recovery(share) or 0:.2f} s" for share in (0.5, 0.99))
         return (
             f"{self.kills.total()} kills ({kills}); {self.runs} runs, taken over {self.takeovers} times; "
             f"{self.effects} effects, {self.repeated} of them repeated; {self.records} records; "
-            f"from kill to first new step: {times} (of {len(self.recoveries)}); {len(self.violations)} violations"
+            f"from kill to first new step: {times} (of {seen}); {len(self.violations)} violations"
         )
 
 
@@ -132,13 +138,15 @@ def judge_service(asked, book):
 # -- the campaign ------------------------------------------------------------------------------------------------------
 
 
-def campaign(folder, seconds, seed):
-    """Kill for a while, let all finish undisturbed, and judge. `folder` is empty and stays as the evidence.
+def campaign(folder, seconds, seed, kills=0):
+    """Kill for a while and until there were so many kills, let all finish undisturbed, and judge.
+
+    `folder` is empty and stays as the evidence.
 
     The seed chooses victims and pauses. What these meet is up to the machine, so the same seed is the same hardship and
     not the same history.
     """
-    return _Campaign(folder, seed).run(seconds)
+    return _Campaign(folder, seed).run(seconds, kills)
 
 
 class _Campaign:
@@ -146,6 +154,7 @@ class _Campaign:
         self._folder = folder
         self._dice = random.Random(seed)
         self._drivers = []
+        self._began = time.time()
         self._seen = set()  # of every process below a driver: its id, and when it began
         self._owners = set()
         self._kills = []
@@ -155,11 +164,11 @@ class _Campaign:
         self._want(AT_ONCE)
         self._store = SqliteStore(folder / "home")
 
-    def run(self, seconds):
+    def run(self, seconds, kills):
         limit = time.monotonic() + seconds
         try:
             self._drivers = [self._start() for _ in range(DRIVERS)]
-            while time.monotonic() < limit:
+            while time.monotonic() < limit or self._is_short_of(kills):
                 time.sleep(self._dice.uniform(*_PAUSE))
                 self._strike(self._dice.choices(VICTIMS, _WEIGHTS)[0])
                 self._want(sum(row.outcome is not None for row in self._store.runs()) + AT_ONCE)
@@ -171,6 +180,14 @@ class _Campaign:
                 driver.wait()
             self._store.close()
         return self.figures
+
+    def _is_short_of(self, kills):
+        if self.figures.kills.total() >= kills:
+            return False
+        idle = time.time() - max((kill.at for kill in self._kills), default=self._began)
+        if idle > _IDLE_SECONDS:
+            self._complain(f"after {self.figures.kills.total()} kills there was nothing to kill for {idle:.0f} s")
+        return idle <= _IDLE_SECONDS
 
     def _want(self, number):
         (self._folder / ".wanted").write_text(str(number))
@@ -308,7 +325,7 @@ class _Campaign:
         for kill in self._kills:
             later = [one.at for one in effects if one.at > kill.at and kill.cuts(one)]
             if later:
-                self.figures.recoveries.append(min(later) - kill.at)
+                self.figures.recoveries.setdefault(kill.victim, []).append(min(later) - kill.at)
 
 
 def _below(driver):

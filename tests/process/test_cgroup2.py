@@ -37,6 +37,7 @@ sleep 60
 """
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.skipif(_KERNEL is None, reason="User-Mode Linux (Debian: user-mode-linux) is not installed")
 def test_the_same_holds_under_cgroup_v2(tmp_path):
     tests = shlex.join([str(_HERE / "test_cgroups.py"), f"--basetemp={tmp_path / 'inside'}"])

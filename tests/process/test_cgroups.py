@@ -19,6 +19,8 @@ from regrow.executors.limits import cgroup_tree as tree
 from regrow.executors.limits.cgroups import container_limit, detect
 from regrow.values.resources import Resources
 
+pytestmark = pytest.mark.promise("P6")
+
 MIB = 2**20
 
 

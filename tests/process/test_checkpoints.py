@@ -14,7 +14,7 @@ from regrow.journal.records import AttemptFailed, CheckpointSaved, Diverged, Wor
 from . import checkpoint_agents as agents
 from .observed import counted, effects, journal, meanwhile, said, wait_until
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.promise("P6")]
 
 TEN = list(range(1, 11))
 
@@ -83,6 +83,7 @@ TRAINING = """
 """
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize("options", ["isolate=True", ""], ids=["in a worker", "in the driver"])
 def test_epochs_that_were_saved_do_not_repeat_after_kill_nine_of_the_driver(program, options):
     training = program(TRAINING.format(options=options))
@@ -96,6 +97,7 @@ def test_epochs_that_were_saved_do_not_repeat_after_kill_nine_of_the_driver(prog
 STEPS = ["before", "data", "folds", "epoch 1", "epoch 2", "epoch 3", "epoch 4", "report", "afterwards"]
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize("task", ["isolated_with_steps", "inline_with_steps"])
 def test_steps_before_a_checkpoint_are_neither_repeated_nor_missed(task):
     assert regrow.run(agents.after, task, strict=True) == ["before", "report", "afterwards"]
@@ -104,6 +106,7 @@ def test_steps_before_a_checkpoint_are_neither_repeated_nor_missed(task):
     assert len(journal().of(AttemptFailed)) == 1
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize(("options", "mode"), [("isolate=True", "def"), ("", "async def")])
 def test_steps_before_a_checkpoint_are_neither_repeated_nor_missed_by_the_next_driver(program, options, mode):
     wait = "await " if mode == "async def" else ""

@@ -27,7 +27,10 @@ from regrow.values.resources import Resources
 from . import mortal
 from .observed import can_hold, is_gone, wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what dies how is told of Linux here")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="what dies how is told of Linux here"),
+    pytest.mark.promise("P6"),
+]
 
 MIB = 2**20
 

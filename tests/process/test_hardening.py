@@ -52,6 +52,7 @@ def lose_the_lease(found):
         agents.Path("go on").touch()
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize("agent", ["waits_for_it", "blocks_its_loop_meanwhile"])
 def test_a_worker_is_ended_at_once_when_its_runs_lease_is_lost_also_while_the_drivers_loop_is_blocked(agent):
     found = []
@@ -270,6 +271,7 @@ def test_a_process_that_multiprocessing_has_spawned_may_drive_isolated_tasks(pro
     assert (ended.returncode, ended.out) == (0, "[3, True]\n"), ended.err
 
 
+@pytest.mark.promise("P6")
 def test_a_driver_whose_stderr_nobody_reads_still_keeps_its_tasks_to_their_time_and_ends(program):
     script = program("""
         @regrow.task(isolate=True)
@@ -307,6 +309,7 @@ def test_a_driver_whose_stderr_nobody_reads_still_keeps_its_tasks_to_their_time_
 # -- once only ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P2")
 def test_a_once_only_task_whose_worker_was_killed_stops_the_run_until_its_outcome_is_known():
     with pytest.raises(regrow.OutcomeUnknown):
         regrow.run(agents.customer, "pays")
@@ -315,6 +318,7 @@ def test_a_once_only_task_whose_worker_was_killed_stops_the_run_until_its_outcom
     assert journal().of(CallFailed) == []
 
 
+@pytest.mark.promise("P2")
 def test_a_once_only_task_whose_worker_was_killed_gives_what_reconcile_says_has_happened():
     assert regrow.run(agents.customer, "pays_as_can_be_seen") == "receipt"
     assert effects() == ["paid", "asked"]

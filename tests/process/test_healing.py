@@ -27,7 +27,7 @@ from regrow.journal.records import (
 from . import healing_agents as agents
 from .observed import can_hold, counted, effects, journal, journals, memory_of_host
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.promise("P6")]
 
 MIB = 2**20
 

@@ -43,6 +43,7 @@ THOUSAND = """
 """
 
 
+@pytest.mark.promise("P1", "P2")
 def test_a_thousand_steps_killed_three_times_each_run_exactly_once(program):
     steps = program(THOUSAND.format(decorator="@regrow.step"))
     assert steps.run_until_it_survives(starts=4).out == "500500\n"
@@ -51,6 +52,7 @@ def test_a_thousand_steps_killed_three_times_each_run_exactly_once(program):
     assert steps.ledger().total() == 1000
 
 
+@pytest.mark.control
 def test_without_recording_the_same_kills_repeat_the_work(program):
     steps = program(THOUSAND.format(decorator=""))
     assert steps.run_until_it_survives(starts=4).out == "500500\n"
@@ -59,6 +61,7 @@ def test_without_recording_the_same_kills_repeat_the_work(program):
     assert ledger.total() == 1000 + 99 + 199 + 299
 
 
+@pytest.mark.promise("P2")
 @pytest.mark.parametrize("mode", ["async def", "def"])
 def test_only_the_step_that_was_cut_between_effect_and_record_is_run_twice(program, mode):
     steps = program(f"""
@@ -79,6 +82,7 @@ def test_only_the_step_that_was_cut_between_effect_and_record_is_run_twice(progr
     assert steps.ledger() == once_each(range(100)) + Counter({"50": 1})
 
 
+@pytest.mark.promise("P2")
 def test_synchronous_steps_are_as_safe(program):
     steps = program("""
         @regrow.step
@@ -101,6 +105,7 @@ def test_synchronous_steps_are_as_safe(program):
     assert steps.ledger() == once_each(range(100))
 
 
+@pytest.mark.promise("P1", "P2")
 def test_eleven_children_with_a_crash_after_each_run_once(program):
     children = program("""
         @regrow.task
@@ -122,6 +127,7 @@ def test_eleven_children_with_a_crash_after_each_run_once(program):
     assert children.ledger() == once_each(range(11))
 
 
+@pytest.mark.promise("P2")
 def test_five_children_started_apart_and_a_hundred_steps_over_five_crashes_are_105_executions(program):
     children = program("""
         @regrow.task
@@ -151,6 +157,7 @@ def test_five_children_started_apart_and_a_hundred_steps_over_five_crashes_are_1
     assert children.ledger() == once_each([*range(100), *(f"child {number}" for number in range(5))])
 
 
+@pytest.mark.promise("P2", "P4")
 def test_gathered_children_that_had_finished_when_the_process_died_are_not_run_again(program):
     children = program("""
         @regrow.step
@@ -184,6 +191,7 @@ def test_gathered_children_that_had_finished_when_the_process_died_are_not_run_a
     assert ledger["3.3"] == ledger["5.3"] == 1  # recorded before the kill that followed it
 
 
+@pytest.mark.promise("P4")
 def test_another_hash_seed_after_the_crash_changes_nothing(program):
     seeded = program("""
         @regrow.step
@@ -210,6 +218,7 @@ def test_another_hash_seed_after_the_crash_changes_nothing(program):
     assert not [record for record in seeded.records() if isinstance(record.event, Diverged)]
 
 
+@pytest.mark.promise("P8")
 def test_a_process_that_died_is_shown_as_interrupted_at_once(program):
     steps = program("""
         @regrow.task
@@ -223,6 +232,7 @@ def test_a_process_that_died_is_shown_as_interrupted_at_once(program):
     assert (row.status, row.key) == ("interrupted", "dead")
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize("key", ["'early'", "None"])
 def test_a_process_that_died_before_the_first_record_leaves_a_run_that_can_be_taken_up(program, key):
     early = program(f"""
@@ -273,6 +283,7 @@ def paying(program, look="return None", reconcile="", before="", after=""):
     return program(ONCE.format(look=look, reconcile=reconcile, before=before, after=after))
 
 
+@pytest.mark.promise("P2")
 def test_a_once_only_step_cut_between_effect_and_record_is_never_run_again_silently(program):
     payment = paying(program, after="kill_nine_once('after')")
     assert payment.run().returncode == -signal.SIGKILL
@@ -283,6 +294,7 @@ def test_a_once_only_step_cut_between_effect_and_record_is_never_run_again_silen
     assert row.status == "failed"
 
 
+@pytest.mark.promise("P2")
 def test_a_once_only_step_cut_before_its_effect_is_in_doubt_as_well(program):
     payment = paying(program, before="kill_nine_once('before')")
     assert payment.run().returncode == -signal.SIGKILL
@@ -290,6 +302,7 @@ def test_a_once_only_step_cut_before_its_effect_is_in_doubt_as_well(program):
     assert payment.ledger() == {}
 
 
+@pytest.mark.promise("P2")
 def test_reconcile_may_say_that_it_happened_and_with_what_result(program):
     look = "return regrow.Happened('receipt found') if 'paid 7' in open('ledger').read() else regrow.DidNotHappen()"
     payment = paying(program, look, "reconcile=look", after="kill_nine_once('after')")
@@ -298,6 +311,7 @@ def test_reconcile_may_say_that_it_happened_and_with_what_result(program):
     assert payment.ledger() == {"paid 7": 1}
 
 
+@pytest.mark.promise("P2")
 def test_reconcile_may_say_that_it_did_not_happen_and_then_it_is_done(program):
     look = "effect('looked'); return regrow.DidNotHappen()"
     payment = paying(program, look, "reconcile=look", before="kill_nine_once('before')")
@@ -305,6 +319,7 @@ def test_reconcile_may_say_that_it_did_not_happen_and_then_it_is_done(program):
     assert payment.ledger() == {"looked": 1, "paid 7": 1}
 
 
+@pytest.mark.promise("P2")
 def test_a_second_crash_after_reconcile_said_it_did_not_happen_is_in_doubt_again(program):
     look = "effect('looked'); return regrow.DidNotHappen() if open('ledger').read().count('paid') == 0 else None"
     payment = paying(program, look, "reconcile=look", "kill_nine_once('before')", "kill_nine_once('after')")
@@ -314,6 +329,7 @@ def test_a_second_crash_after_reconcile_said_it_did_not_happen_is_in_doubt_again
     assert payment.ledger() == {"looked": 2, "paid 7": 1}
 
 
+@pytest.mark.promise("P2")
 def test_a_reconcile_that_cannot_tell_leaves_it_unknown(program):
     payment = paying(program, "return None", "reconcile=look", after="kill_nine_once('after')")
     assert payment.run().returncode == -signal.SIGKILL
@@ -390,6 +406,7 @@ PATIENT = {
 }
 
 
+@pytest.mark.promise("P8")
 @pytest.mark.parametrize("mode", PATIENT)
 @pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT], ids=["sigterm", "ctrl-c"])
 def test_a_process_that_is_asked_to_stop_cleans_up_and_says_how_to_go_on(program, asked, mode):
@@ -412,6 +429,7 @@ def test_a_process_that_is_asked_to_stop_cleans_up_and_says_how_to_go_on(program
 # -- two at once -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P3")
 def test_a_second_process_is_refused_a_live_run_and_told_who_holds_it(program):
     live = program("""
         @regrow.step
@@ -468,6 +486,7 @@ STOPPED = """
 """
 
 
+@pytest.mark.promise("P3")
 @pytest.mark.parametrize(("mode", "call"), [("async def", ""), ("def", ".aio")], ids=["on the loop", "in a thread"])
 def test_a_stopped_driver_is_taken_over_after_its_lease_and_can_append_nothing_when_woken(program, mode, call):
     stopped = program(STOPPED.format(mode=mode, call=call))
@@ -527,6 +546,7 @@ ANYWHERE = """
 """
 
 
+@pytest.mark.promise("P1", "P2")
 def test_killed_at_any_moment_a_run_comes_to_the_same_result(program, request):
     given = os.environ.get("REGROW_SEED")
     seed = int(given) if given else int.from_bytes(os.urandom(4), "big")

@@ -29,6 +29,7 @@ def nobody_is_left():
     return started and all(is_gone(one.pid) for one in seen.of(WorkerStarted))
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize(
     ("parent", "bound", "which"),
     [
@@ -108,6 +109,7 @@ def test_blocking_tasks_that_each_want_the_whole_host_all_finish():
     assert counted() == dict.fromkeys(["step", *inside], 1)
 
 
+@pytest.mark.promise("P2")
 def test_a_worker_that_is_killed_halfway_finds_what_it_had_done_recorded():
     assert regrow.run(agents.call, "dies_halfway") == [1, 1, 1]
     assert counted() == {"first": 1, "second.step": 1, "third": 1}
@@ -165,6 +167,7 @@ def recorded_steps(program):
     ]
 
 
+@pytest.mark.promise("P2")
 def test_after_kill_nine_of_the_driver_no_step_that_a_worker_had_recorded_is_executed_again(program):
     story = program(DEEP.format(fatal=KILL_THE_DRIVER.strip()))
     steps = 2 + 6 + 2 * 18
@@ -205,6 +208,7 @@ def test_a_synchronous_run_may_call_it():
     assert len({one.pid for one in journal().of(WorkerStarted, "double")}) == 3
 
 
+@pytest.mark.promise("P6")
 @pytest.mark.parametrize("bound", ["timeout", "deadline"])
 def test_a_synchronous_task_can_be_timed_out_even_in_a_loop_that_never_ends(program, bound):
     story = program(f"""

@@ -10,7 +10,7 @@ from regrow.errors import RunHeld
 from regrow.journal.records import unseal_all
 from regrow.journal.store import NewRun
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.promise("P3", "P8")]
 
 HOLDER = """
     from regrow.journal.records import Record, RunCreated, seal

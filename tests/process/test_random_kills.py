@@ -1,6 +1,7 @@
 """Three drivers on one store, and something of them killed all the time: every run comes out as if nothing had been.
 
-REGROW_KILL_SECONDS=600 goes on for longer; REGROW_KILL_SEED chooses the hardship.
+REGROW_KILL_SECONDS=600 goes on for longer, REGROW_KILLS=1000 until there were so many; REGROW_KILL_SEED chooses the
+hardship.
 """
 
 from __future__ import annotations
@@ -24,22 +25,25 @@ from .random_kills import Effect, Figures, campaign, judge_run, judge_service
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="who is whose child, and since when, is told by /proc")
 
 
-def test_runs_whose_drivers_and_workers_are_killed_at_random_come_out_as_if_undisturbed(tmp_path, request):
-    seconds = float(os.environ.get("REGROW_KILL_SECONDS") or 20)
+@pytest.mark.promise("P1", "P2", "P3", "P8")
+def test_runs_whose_drivers_and_workers_are_killed_at_random_come_out_as_if_undisturbed(tmp_path, request, figures):
+    kills = int(os.environ.get("REGROW_KILLS") or 0)
+    seconds = float(os.environ.get("REGROW_KILL_SECONDS") or (0 if kills else 20))
     seed = int(os.environ.get("REGROW_KILL_SEED") or int.from_bytes(os.urandom(4), "big"))
     print(
         f"\nto repeat: REGROW_KILL_SEED={seed} REGROW_KILL_SECONDS={seconds:g} "
-        f"python -m pytest -s '{request.node.nodeid}'"
+        f"REGROW_KILLS={kills} python -m pytest -s '{request.node.nodeid}'"
     )
     place = tmp_path / "campaign"
     place.mkdir()
-    figures = campaign(place, seconds, seed)
-    print(figures.describe())
-    assert figures.violations == []
-    assert figures.runs > 0
-    assert figures.kills["driver"] > 0
-    assert figures.kills["worker"] > 0
-    assert figures.takeovers > 0
+    found = campaign(place, seconds, seed, kills)
+    print(found.describe())
+    figures(found)
+    assert found.violations == []
+    assert found.runs > 0
+    assert found.kills["driver"] > 0
+    assert found.kills["worker"] > 0
+    assert found.takeovers > 0
 
 
 # -- controls: what the judges must see --------------------------------------------------------------------------------
@@ -67,12 +71,14 @@ def test_an_undisturbed_run_is_judged_right(walked):
     assert judge_run(records, effects, LABELS) == []
 
 
+@pytest.mark.control
 def test_an_effect_that_is_missing_or_unasked_is_seen(walked):
     records, (one, two) = walked
     assert judge_run(records, [one], LABELS) == ["'two' was never done"]
     assert judge_run(records, [one, two], {"one"}) == ["'two' was done unasked"]
 
 
+@pytest.mark.control
 def test_a_step_that_runs_again_though_nothing_died_is_seen(walked):
     records, (one, two) = walked
     assert judge_run(records, [one, one, two], LABELS) == [
@@ -80,6 +86,7 @@ def test_a_step_that_runs_again_though_nothing_died_is_seen(walked):
     ]
 
 
+@pytest.mark.control
 def test_a_step_that_runs_again_after_its_result_was_recorded_is_seen(walked):
     records, (one, two) = walked
     again = msgspec.structs.replace(one, at=records[-1].time + 1)
@@ -88,6 +95,7 @@ def test_a_step_that_runs_again_after_its_result_was_recorded_is_seen(walked):
     )
 
 
+@pytest.mark.control
 def test_an_attempt_that_comes_with_another_idempotency_key_is_seen(walked):
     records, (one, two) = walked
     stranger = msgspec.structs.replace(one, key="other")
@@ -96,12 +104,14 @@ def test_an_attempt_that_comes_with_another_idempotency_key_is_seen(walked):
     assert judge_run(records, [one, same], LABELS) == ["walk#1/tell#2 has not one idempotency key of its own"]
 
 
+@pytest.mark.control
 def test_the_writing_of_a_driver_whose_lease_was_lost_is_seen(walked):
     records, effects = walked
     late = [*records[:-1], msgspec.structs.replace(records[-1], epoch=0)]
     assert judge_run(late, effects, LABELS) != []
 
 
+@pytest.mark.control
 def test_a_service_that_is_not_told_the_same_key_twice_is_seen_to_do_it_twice():
     receipts = {agents.ask_service(key) for key in ("key", "key")}
     assert len(receipts) == 1
@@ -116,6 +126,7 @@ def booked():
     return [json.loads(line)[0] for line in Path("book").read_text().splitlines()]
 
 
+@pytest.mark.control
 @pytest.mark.parametrize("alive", [True, False], ids=["alive", "dead"])
 def test_a_worker_that_begins_while_another_is_in_its_call_is_seen_if_that_one_lives(alive):
     other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -136,5 +147,5 @@ def test_a_worker_that_begins_while_another_is_in_its_call_is_seen_if_that_one_l
 
 
 def test_the_slowest_recovery_is_in_the_last_percentile():
-    figures = Figures(0, recoveries=[3.0, 1.0, 2.0])
+    figures = Figures(0, recoveries={"driver": [3.0], "worker": [1.0, 2.0]})
     assert (figures.recovery(0.5), figures.recovery(0.99)) == (2.0, 3.0)

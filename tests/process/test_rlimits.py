@@ -11,6 +11,8 @@ import pytest
 
 from regrow.executors.limits import rlimits
 
+pytestmark = pytest.mark.promise("P6")
+
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux enforces RLIMIT_DATA")
 
 _PRELUDE = """
@@ -148,6 +150,7 @@ def test_a_small_limit_leaves_the_default_pool_of_threads_room(says):
     assert said == ["True"]
 
 
+@pytest.mark.control
 @needs_linux
 def test_without_the_allowance_a_small_limit_would_not_even_leave_room_for_a_thread(says):
     said = says("""

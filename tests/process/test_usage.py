@@ -23,6 +23,8 @@ from regrow.executors.limits.usage import (
     tree,
 )
 
+pytestmark = pytest.mark.promise("P6")
+
 MB = 1_000_000
 needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 

@@ -399,10 +399,54 @@ async def queue() -> list[str]:
     return (await asyncio.gather(consume(), produce()))[0]
 
 
+@regrow.step(cache=True)
+async def shared(what: str) -> str:
+    note(f"shared {what}")
+    await asyncio.sleep(0.001)
+    return what
+
+
+@regrow.task(cache=True)
+async def shared_leaf(what: str) -> str:
+    return await shared(f"{what} a") + await shared("b")
+
+
+@regrow.task
+async def shared_calls() -> list[str]:
+    in_order = [await shared("a"), await shared("a"), await shared_leaf("x"), await shared_leaf("x")]
+    return in_order + await asyncio.gather(shared("c"), shared("c"), shared("b"))
+
+
+@regrow.step(cache=regrow.Cache(failures=True))
+async def shared_refusal(what: str) -> None:
+    note(f"refuse {what}")
+    raise LookupError(what)
+
+
+@regrow.task
+async def shared_failures() -> str:
+    for _ in range(2):
+        try:
+            await shared_refusal("x")
+        except LookupError:
+            await do("handled")
+    return "done"
+
+
+@regrow.task
+async def remembering() -> list[Any]:
+    memory = regrow.memory("shapes/remembering")
+    for number in range(2):
+        memory.messages.append(role="user", content=await do(f"heard {number}"))
+        memory.update("count", lambda count: count + 1, default=0)
+    return [list(memory.messages), memory.kv.get("count"), memory.version()]
+
+
 SHAPES: list[Any] = [
     linear, loop, same_call_many_times, gather_of_steps, gather_of_strands, task_group, task_group_that_fails,
     as_completed, first_completed, nested, recursion, streaming, two_streams, retry_ladder, retried_task,
     exhausted_retries, failing, failure_handled, fallen_back, checkpointed, timed_out, step_timed_out,
     cancelled_strand, sleeping, clock, map_with_partial_failure, map_that_raises, in_threads, own_thread, synchronous,
     once_only, keyed, large_values, started_and_left, semaphore, queue,
+    shared_calls, shared_failures, remembering,
 ]  # fmt: skip

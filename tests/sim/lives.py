@@ -84,6 +84,8 @@ def finished_bodies(store: CrashingStore) -> Counter[str]:
     found: Counter[str] = Counter()
     for record in records_of(store):
         call = getattr(record.event, "call", None)
+        if getattr(record.event, "hit", None) is not None:
+            continue  # its body ran elsewhere
         if call is not None and type(record.event).__name__ in ("CallSucceeded", "CallFailed", "AttemptFailed"):
             found[call.path.rpartition("/")[2].partition("#")[0]] += 1
     return found

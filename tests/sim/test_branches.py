@@ -95,6 +95,7 @@ async def live_twice(seed: int) -> tuple[list[list[str]], Counter[str]]:
         forget(host_of(store))
 
 
+@pytest.mark.promise("P4")
 def test_no_branch_ever_gets_the_other_ones_result_in_10000_seeded_crashes() -> None:
     async def all_seeds() -> None:
         swaps, repeated = 0, 0
@@ -111,6 +112,7 @@ def test_no_branch_ever_gets_the_other_ones_result_in_10000_seeded_crashes() -> 
     asyncio.run(all_seeds())
 
 
+@pytest.mark.control
 def test_the_harness_catches_an_engine_that_numbers_calls_over_the_whole_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control: with one counter for all branches, which many engines have, results are swapped."""
     from regrow.engine.branches import Branch

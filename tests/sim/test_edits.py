@@ -12,6 +12,8 @@ from regrow.testing import Crash, CrashingStore
 
 from .lives import divergences, ledger, live, note
 
+pytestmark = pytest.mark.promise("P5")
+
 Body = Callable[[], Awaitable[list[int]]]
 
 

@@ -15,6 +15,8 @@ from regrow.testing import CrashingStore
 
 from .lives import ledger, live, note, records_of
 
+pytestmark = pytest.mark.promise("P8")
+
 
 @regrow.step
 def step(number: int) -> int:

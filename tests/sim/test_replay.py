@@ -17,6 +17,8 @@ from regrow.testing import Crash, CrashingStore
 
 from .lives import ledger, live, note, records_of, survives_every_crash
 
+pytestmark = pytest.mark.promise("P2")
+
 
 @regrow.step
 async def add(a: int, b: int = 1) -> int:
@@ -141,6 +143,7 @@ def test_a_synchronous_task_survives_every_crash() -> None:
     assert survives_every_crash(loop, expected=18) > 8
 
 
+@pytest.mark.promise("P4")
 def test_nested_tasks_gathers_and_groups_survive_every_crash() -> None:
     @regrow.task
     async def leaf(index: int) -> int:
@@ -231,6 +234,7 @@ def test_an_exception_is_caught_with_its_type_args_cause_and_notes_live_and_repl
     assert len(set(map(repr, seen))) == 1
 
 
+@pytest.mark.promise("P4")
 def test_a_group_with_one_failing_child_takes_the_same_turn_after_every_crash() -> None:
     @regrow.task
     async def group() -> str:
@@ -250,6 +254,7 @@ def test_a_group_with_one_failing_child_takes_the_same_turn_after_every_crash() 
     survives_every_crash(group, expected="[3] 6")
 
 
+@pytest.mark.promise("P4")
 def test_a_timeout_around_a_step_is_a_timeout_again() -> None:
     @regrow.step
     async def slow() -> None:
@@ -268,6 +273,7 @@ def test_a_timeout_around_a_step_is_a_timeout_again() -> None:
     survives_every_crash(impatient, expected="gave up 2", once_each=False)
 
 
+@pytest.mark.promise("P4")
 def test_as_completed_and_wait_may_finish_in_another_order_on_replay() -> None:
     order: list[int] = []
 
@@ -366,6 +372,7 @@ def test_a_stream_that_its_reader_leaves_early_is_left_early_again() -> None:
     survives_every_crash(reader, expected=3, once_each=False)
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 )  # a dying process's threads do raise
@@ -389,6 +396,7 @@ def test_threads_have_branches_of_their_own() -> None:
     survives_every_crash(threads, expected=[0, 5, 10, 15] * 3)
 
 
+@pytest.mark.promise("P4")
 def test_sync_tasks_awaited_side_by_side_survive_every_crash() -> None:
     @regrow.task
     def heavy(start: int) -> int:

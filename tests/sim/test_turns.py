@@ -53,6 +53,7 @@ def resumed_at_each_end(task: Any, *, last: int, between: Any = lambda: None) ->
         assert set(published) == allowed, f"{before_end} records before the end"
 
 
+@pytest.mark.promise("P4")
 def test_the_first_to_finish_is_the_first_again() -> None:
     @regrow.step
     async def ask(model: str) -> str:
@@ -71,6 +72,7 @@ def test_the_first_to_finish_is_the_first_again() -> None:
     resumed_at_each_end(agent, last=4)
 
 
+@pytest.mark.promise("P4")
 def test_a_failure_cancels_its_siblings_no_sooner_than_it_did() -> None:
     @regrow.step
     async def quick() -> int:
@@ -125,6 +127,7 @@ def test_giving_up_during_a_back_off_is_giving_up() -> None:
     resumed_at_each_end(agent, last=2, between=lambda: time.sleep(0.3))
 
 
+@pytest.mark.promise("P4")
 def test_a_time_budget_around_several_calls_runs_out_again() -> None:
     speed = [0.06]
 
@@ -157,6 +160,7 @@ class SlowStore(CrashingStore):
         return super().append(entries)
 
 
+@pytest.mark.promise("P4")
 @pytest.mark.parametrize("way", ["timeout", "wait_for", "cancel"])
 def test_a_cancellation_that_meets_a_commit_is_seen_at_once_and_again(way: str) -> None:
     @regrow.step
@@ -198,6 +202,7 @@ def test_a_cancellation_that_meets_a_commit_is_seen_at_once_and_again(way: str) 
     assert check_run(records_of(store)) == []
 
 
+@pytest.mark.promise("P4")
 def test_names_with_separators_in_them_are_replayed_like_others() -> None:
     @regrow.step
     async def ask(number: int) -> int:
@@ -216,6 +221,7 @@ def test_names_with_separators_in_them_are_replayed_like_others() -> None:
     resumed_at_each_end(agent, last=2)
 
 
+@pytest.mark.promise("P4")
 def test_a_call_made_where_no_order_can_be_known_is_refused() -> None:
     from multiprocessing.pool import ThreadPool
 

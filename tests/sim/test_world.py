@@ -33,40 +33,55 @@ _CONTROLS = 150
 """Within how many seeds a planted bug must be found."""
 
 
+class Figures(msgspec.Struct):
+    """What the worlds came to: events, virtual time, how often which fault struck and which situation was reached."""
+
+    worlds: int
+    events: int = 0
+    virtual_hours: float = 0.0
+    faults: Counter[str] = msgspec.field(default_factory=Counter)
+    situations: Counter[str] = msgspec.field(default_factory=Counter)
+    violations: list[str] = msgspec.field(default_factory=list)
+
+    def describe(self):
+        return (
+            f"{self.worlds} worlds, {self.events} events, {self.virtual_hours:.1f} virtual hours, "
+            f"{len(self.violations)} worlds failed\nfaults: {dict(self.faults.most_common())}"
+        )
+
+
 @pytest.fixture(scope="module")
 def played():
-    """Play all seeds once: what was reached, what went wrong."""
+    """Play all seeds once."""
     logging.getLogger("regrow").setLevel(logging.ERROR)  # edited code warns, thousands of times
-    reached, happened, broken = Counter(), Counter(), []
-    began, events, seconds = time.perf_counter(), 0, 0.0
     seeds = range(_SEEDS) if not _SEED else [int(_SEED)]
+    found = Figures(len(seeds))
     for seed in seeds:
         world = agents.a_world(seed, hardship=_HARDSHIP)
         try:
             world.play()
         except WorldFailed as failure:
-            broken.append(str(failure))
-        reached += world.reached
-        happened += world.swarm.happened
-        events += world.processes.steps
-        seconds += world.processes.clock.now
-    took = time.perf_counter() - began
-    print(f"{len(seeds)} worlds, {events} events, {seconds / 3600:.1f} virtual hours in {took:.0f} s")
-    print("faults:", dict(happened.most_common()))
+            found.violations.append(str(failure))
+        found.situations += world.reached
+        found.faults += world.swarm.happened
+        found.events += world.processes.steps
+        found.virtual_hours += world.processes.clock.now / 3600
+    print(found.describe())
     logging.getLogger("regrow").setLevel(logging.NOTSET)
-    return reached, happened, broken
+    return found
 
 
-def test_every_promise_holds_in_every_world(played):
-    broken = played[2]
+@pytest.mark.promise("P2", "P3", "P4", "P5", "P8")
+def test_every_promise_holds_in_every_world(played, figures):
+    figures(played)
+    broken = played.violations
     assert not broken, f"{len(broken)} worlds failed; the first three:\n" + "\n\n".join(broken[:3])
 
 
 @pytest.mark.skipif(bool(_SEED) or _SEEDS < 500, reason="one world, or few, need not get everywhere")
 def test_every_situation_was_reached(played):
-    reached, happened, _ = played
-    assert [situation for situation in SITUATIONS if not reached[situation]] == []
-    assert [fault for fault in FAULTS if not happened[fault]] == []
+    assert [situation for situation in SITUATIONS if not played.situations[situation]] == []
+    assert [fault for fault in FAULTS if not played.faults[fault]] == []
 
 
 def test_a_seed_makes_the_same_world_twice():
@@ -162,6 +177,7 @@ def _found(match, **how):
         logging.getLogger("regrow").setLevel(logging.NOTSET)
 
 
+@pytest.mark.control
 def test_a_store_that_does_not_fence_is_found():
     class Unfenced(MemoryStore):
         def append(self, entries):
@@ -172,6 +188,7 @@ def test_a_store_that_does_not_fence_is_found():
     _found("only the holder of the lease appends|a store never finds a gap", store=Unfenced)
 
 
+@pytest.mark.control
 def test_a_store_that_loses_a_record_is_found():
     class Forgetful(MemoryStore):
         def append(self, entries):
@@ -184,6 +201,7 @@ def test_a_store_that_loses_a_record_is_found():
     _found("a store never finds a gap", store=Forgetful)
 
 
+@pytest.mark.control
 def test_a_committer_that_acknowledges_before_it_appends_is_found():
     class Hasty(SimulatedCommitter):
         def submit(self, entry, loop):
@@ -192,6 +210,7 @@ def test_a_committer_that_acknowledges_before_it_appends_is_found():
     _found("is never executed again", committer=Hasty, agent=agents.linear)
 
 
+@pytest.mark.control
 def test_a_lost_log_entry_is_found():
     class Losing(SimulatedCommitter):
         def hand_in(self, entry):
@@ -201,6 +220,7 @@ def test_a_lost_log_entry_is_found():
     _found("a store never finds a gap", committer=Losing)
 
 
+@pytest.mark.control
 def test_a_committer_that_forgets_whom_to_tell_is_found():
     class Mute(SimulatedCommitter):
         def _settle(self, batch, fenced, problem):
@@ -209,6 +229,7 @@ def test_a_committer_that_forgets_whom_to_tell_is_found():
     _found("every run ends", committer=Mute)
 
 
+@pytest.mark.control
 def test_branches_counted_over_the_whole_run_are_found(monkeypatch):
     counters = {}
 
@@ -227,11 +248,13 @@ async def _sleepless(self, moment):
         await regrow.engine.driver.asyncio.sleep(left)
 
 
+@pytest.mark.control
 def test_a_sleep_that_ends_early_is_found(monkeypatch):
     monkeypatch.setattr(Driver, "wait_until", _sleepless)
     _found("no sleep ends early", agent=agents.sleeping)
 
 
+@pytest.mark.control
 def test_an_executed_call_that_is_executed_again_is_found(monkeypatch):
     on_call = decide.on_call
 
@@ -245,6 +268,7 @@ def test_an_executed_call_that_is_executed_again_is_found(monkeypatch):
     _found("executed again|succeeds once|a body runs once")
 
 
+@pytest.mark.control
 def test_a_once_only_call_that_is_begun_twice_is_found(monkeypatch):
     on_call = decide.on_call
 
@@ -256,6 +280,7 @@ def test_a_once_only_call_that_is_begun_twice_is_found(monkeypatch):
     _found("a once-only call is executed once", agent=agents.buying)
 
 
+@pytest.mark.control
 def test_a_key_that_changes_with_the_attempt_is_found(monkeypatch):
     monkeypatch.setattr(
         regrow.engine.scope.Scope, "idempotency_key", property(lambda self: f"{self.driver.log.epoch} {self.path}")
@@ -263,6 +288,7 @@ def test_a_key_that_changes_with_the_attempt_is_found(monkeypatch):
     _found("a call keeps its idempotency key", agent=agents.buying)
 
 
+@pytest.mark.control
 def test_a_driver_whose_state_is_not_what_it_records_is_found(monkeypatch):
     append = RunLog.append
 

@@ -197,7 +197,7 @@ def name_no_machine(clock: Clock) -> None:
     """Replace whatever depends on the machine or the moment."""
     clean = frames.clean
     frames.clean = lambda text: Path(text).name if Path(text).is_absolute() else clean(text)
-    frames._is_own = lambda file: Path(file) == Path(__file__)
+    frames.is_own = lambda file: Path(file) == Path(__file__)
     authoring.time = clock
     authoring.source_of = lambda function: "make_journal.py"
     authoring.new_run_id = lambda now, key=None: ids.new_run_id(now, key=key, entropy=bytes(11))

@@ -93,6 +93,7 @@ class TestRuns:
         assert len(unseal_all("run-1", other.read("run-1"))) == 4
 
 
+@pytest.mark.promise("P3", "P8")
 class TestLeases:
     def test_a_claimed_run_is_running_and_names_its_holder(self, store, journal):
         run = journal(store).claim()
@@ -228,6 +229,7 @@ class TestAppending:
     def test_an_empty_batch_does_nothing(self, store):
         assert store.append([]) == frozenset()
 
+    @pytest.mark.promise("P3")
     @pytest.mark.parametrize("size", [1, 3])
     def test_an_old_epoch_cannot_append(self, store, journal, size):
         old = journal(store).claim().append()
@@ -236,6 +238,7 @@ class TestAppending:
         assert store.append(old.entries(size)) == {"run-1"}
         assert len(store.read("run-1")) == 1
 
+    @pytest.mark.promise("P3")
     def test_an_epoch_that_was_never_given_cannot_append(self, store, journal):
         run = journal(store).claim()
         assert store.append([run.entry(epoch=2)]) == {"run-1"}
@@ -249,6 +252,7 @@ class TestAppending:
         assert store.append(run.entries(2)) == {"run-1"}
         assert store.read("run-1") == []
 
+    @pytest.mark.promise("P3")
     def test_only_the_fenced_run_of_a_batch_is_kept_out(self, store, journal):
         lost, kept = journal(store, "lost").claim(), journal(store, "kept").claim()
         store.release("lost", lost.epoch)
@@ -258,6 +262,7 @@ class TestAppending:
         assert store.read("lost") == []
         assert len(unseal_all("kept", store.read("kept"))) == 2
 
+    @pytest.mark.promise("P3")
     def test_a_fenced_entry_leaves_no_outcome_and_no_blob_behind(self, store, journal):
         old = journal(store).claim()
         store.release("run-1", old.epoch)
@@ -266,6 +271,7 @@ class TestAppending:
         assert store.get("run-1").status == "running"
         assert store.referenced_blobs() == frozenset()
 
+    @pytest.mark.promise("P3")
     def test_what_an_old_lease_left_in_a_batch_does_not_keep_the_new_one_out(self, store, journal):
         run = journal(store).claim().append()
         stale = run.entry()
@@ -282,6 +288,7 @@ class TestAppending:
         place.let_leases_run_out(store, "run-1")
         run.append(2)
 
+    @pytest.mark.promise("P3")
     def test_no_place_of_a_run_is_written_twice(self, store, journal):
         run = journal(store).claim().append(2)
         before = store.read("run-1")
@@ -519,6 +526,7 @@ class TestBlobReferences:
         digest = place.open().blobs.put(b"content")
         assert place.open().blobs.get(digest) == b"content"
 
+    @pytest.mark.promise("P7")
     def test_a_damaged_blob_is_never_served(self, place):
         store = place.open()
         digest = store.blobs.put(bytes(100_000))

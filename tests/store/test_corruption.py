@@ -20,7 +20,7 @@ from regrow.journal import records as records_module
 from regrow.journal.records import StoredRecord, seal, unseal_all
 from regrow.journal.sqlite import SqliteStore
 
-pytestmark = pytest.mark.store
+pytestmark = [pytest.mark.store, pytest.mark.promise("P7")]
 
 RUNS = ("run-1", "run-2", "run-3")
 LENGTH = 12
@@ -112,6 +112,7 @@ def test_every_bit_of_a_record_is_protected(database):
             records_module.unseal("run-2", damaged, seq=5, previous=database.record("run-2", 4, "hash"))
 
 
+@pytest.mark.control
 def test_without_the_comparison_of_hashes_a_flipped_bit_would_be_served(database, monkeypatch):
     class LikeAnyOther(bytes):
         __slots__ = ()

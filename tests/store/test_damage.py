@@ -58,9 +58,6 @@ def test_the_control_without_the_comparison_of_hashes_damage_would_be_served(fol
 
 # -- outside of the chains: the list of runs, leases, logs -------------------------------------------------------------
 
-to_be_mended = pytest.mark.xfail(strict=True, reason="found by the campaign of damage, and not mended yet")
-
-
 @pytest.fixture
 def spoiled(sqlite, journal):
     """Give a hand that opens a store of two runs after a statement has damaged it."""
@@ -79,7 +76,6 @@ def spoiled(sqlite, journal):
     return spoil
 
 
-@to_be_mended
 def test_a_damaged_row_does_not_hide_the_other_runs(spoiled):
     store = spoiled("UPDATE runs SET outcome = 'suaceeded' WHERE id = 'run-1'")
     assert find_run(store, "run-2").id == "run-2"
@@ -87,7 +83,6 @@ def test_a_damaged_row_does_not_hide_the_other_runs(spoiled):
         find_run(store, "run-1")
 
 
-@to_be_mended
 @pytest.mark.parametrize("body", ["'text'", "x'95cb3ff0000000000000a3ff41fe01a0a0'"], ids=["type", "text"])
 def test_a_log_whose_bytes_are_damaged_is_refused_by_name(spoiled, body):
     store = spoiled(f"UPDATE logs SET body = {body}")
@@ -95,10 +90,10 @@ def test_a_log_whose_bytes_are_damaged_is_refused_by_name(spoiled, body):
         store.read_logs("run-1")
 
 
-@to_be_mended
-def test_a_lease_below_the_epoch_of_the_last_record_is_refused(spoiled):
+@pytest.mark.parametrize("epoch", [0, -1, 2**63 - 1, "'?'", 1.5])
+def test_a_lease_that_is_not_above_the_epoch_of_the_last_record_is_refused(spoiled, epoch):
     """Two drivers could hold one epoch, and both would write."""
-    store = spoiled("UPDATE runs SET epoch = -1 WHERE id = 'run-1'; UPDATE leases SET until = 0")
+    store = spoiled(f"UPDATE runs SET epoch = {epoch} WHERE id = 'run-1'; UPDATE leases SET until = 0")
     host = Host(store, InlineExecutor(), Ladder())
     try:
         with pytest.raises(Corrupted, match="run-1"):
@@ -107,13 +102,24 @@ def test_a_lease_below_the_epoch_of_the_last_record_is_refused(spoiled):
         host.close()
 
 
-@to_be_mended
 def test_a_damaged_holder_leads_to_no_file_outside_of_the_store(spoiled, tmp_path):
     stranger = tmp_path / "stranger.lock"
     stranger.touch()
     store = spoiled("UPDATE leases SET holder = 'somebody (../../stranger)'")
     store.get("run-1")
     assert stranger.exists()
+
+
+def test_a_holder_whose_name_is_damaged_does_not_cost_this_process_its_lock(spoiled):
+    store = spoiled("UPDATE leases SET holder = 'somebody else' || substr(holder, instr(holder, ' pid '))")
+    assert store.get("run-1").held
+    assert store.get("run-1").held
+
+
+def test_a_format_that_is_not_that_of_the_tables_is_refused_as_damage_and_nothing_is_changed(spoiled):
+    for _ in range(2):
+        with pytest.raises(Corrupted, match=r"journal\.db says that it has format 1, and its tables are of another"):
+            spoiled("UPDATE meta SET value = '1' WHERE name = 'format'")
 
 
 # -- what is counted as what -------------------------------------------------------------------------------------------

@@ -62,6 +62,7 @@ def test_a_large_result_becomes_one_blob_and_an_equal_one_the_same(tmp_path: Pat
     store.close()
 
 
+@pytest.mark.promise("P7")
 def test_a_blob_that_was_damaged_is_never_served(tmp_path: Path) -> None:
     survive = []
 

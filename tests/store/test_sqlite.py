@@ -101,6 +101,7 @@ def test_what_a_killed_process_had_not_finished_writing_is_cleared_away(tmp_path
 # -- durability --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.promise("P1")
 def test_every_connection_of_a_store_writes_ahead_and_syncs_at_each_commit(sqlite):
     store = sqlite.open()
     for db in (store._writer, store._reader):
@@ -109,6 +110,7 @@ def test_every_connection_of_a_store_writes_ahead_and_syncs_at_each_commit(sqlit
         assert pragma(db, "foreign_keys") == 1
 
 
+@pytest.mark.control
 def test_without_asking_for_it_neither_would_hold(tmp_path):
     db = apsw.Connection(str(tmp_path / "plain.db"))
     db.execute("CREATE TABLE t (x)")
@@ -118,6 +120,7 @@ def test_without_asking_for_it_neither_would_hold(tmp_path):
     db.close()
 
 
+@pytest.mark.promise("P1")
 def test_the_sqlite_in_use_has_no_wal_reset_bug():
     assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
 
@@ -147,6 +150,7 @@ for seq in range(1, {count} + 1):
     return trace.read_text().count("sync(")
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.skipif(shutil.which("strace") is None, reason="there is no strace here to count the syncs with")
 def test_each_append_is_synced_to_the_disk(tmp_path):
     assert synced(tmp_path, 25) - synced(tmp_path, 5) == 20
@@ -169,6 +173,7 @@ def test_a_store_of_a_newer_format_is_refused_and_left_as_it_is(sqlite, tmp_path
     assert file.read_bytes() == before
 
 
+@pytest.mark.promise("P7")
 @pytest.mark.parametrize("content", [b"no database\n" * 1000, b"SQLite format 3\0" + bytes(5000)], ids=len)
 def test_a_file_that_is_no_database_is_called_damaged_and_left_as_it_is(tmp_path, content):
     home = tmp_path / "store"
@@ -198,6 +203,7 @@ def test_a_file_in_the_place_of_the_folder_is_said_to_be_unusable(tmp_path):
         SqliteStore(tmp_path / "store")
 
 
+@pytest.mark.promise("P7")
 def test_a_size_that_was_damaged_is_not_served(sqlite):
     store = sqlite.open()
     store.remember_size(SizeSeen("module:task", 1, 2**30, None, "run-1", 1.0))
@@ -242,6 +248,7 @@ def fill(disk, leave=0):
     return ballast
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize("leave", [0, 4096, 8192, 20_000, 50_000, 150_000])
 @pytest.mark.parametrize("batch", [1, 5])
 def test_a_full_disk_loses_nothing_and_work_goes_on_with_room(small_disk, on_small_disk, journal, leave, batch):
@@ -284,6 +291,7 @@ def test_a_store_that_no_room_is_left_for_can_be_made_later(small_disk):
     store.close()
 
 
+@pytest.mark.promise("P1")
 @pytest.mark.parametrize("leave", [0, 4096, 12_288])
 def test_a_full_disk_leaves_an_older_store_as_it_was_until_there_is_room(small_disk, leave):
     shutil.copytree(Path(__file__).with_name("data") / "journal-1", small_disk / "store")
@@ -383,6 +391,7 @@ class BrokenFile(apsw.VFSFile):
         super().xSync(flags)
 
 
+@pytest.mark.promise("P1")
 def test_after_a_sync_that_failed_nothing_more_is_acknowledged(sqlite, journal, monkeypatch):
     disk = BrokenDisk()
     connection = apsw.Connection
@@ -473,6 +482,7 @@ async def job(size: int) -> int:
     return sum([len(await work(number, size)) for number in range(6)])
 
 
+@pytest.mark.promise("P1", "P2")
 @pytest.mark.parametrize("size", [6_000, 70_000], ids=["in the record", "as a blob"])
 def test_a_run_that_meets_a_full_disk_stops_and_is_resumed_without_repeating_what_was_recorded(small_disk, size):
     def live():

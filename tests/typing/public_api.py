@@ -29,7 +29,7 @@ async def agent(question: str, depth: int = 1) -> dict[str, float]:
     return {question: float(depth)}
 
 
-@regrow.task(name="heavy")
+@regrow.task(name="heavy", cache=regrow.Cache(version=2, max_age="1h", scope="global", ignore=("number",)))
 def heavy(number: int) -> str:
     return str(number)
 
@@ -62,6 +62,17 @@ async def uses() -> None:
     assert_type(regrow.current().attempt, int)
 
 
+async def people() -> None:
+    assert_type(await regrow.ask("May I?"), bool)
+    assert_type(await regrow.ask("May I?", timeout="2d", default=False, approvals=2), bool)
+    assert_type(await regrow.ask("How many?", int), int)
+    assert_type(await regrow.ask("Which?", choices=["a", "b"]), str)
+    assert_type(await regrow.wait_for("go", dict[str, int], timeout=3), dict[str, int])
+    regrow.signal("run", "go", 3)
+    assert_type(regrow.answer("ask", True), regrow.OpenAsk)  # noqa: FBT003 - an answer
+    assert_type(regrow.inbox(), list[regrow.OpenAsk])
+
+
 def runs() -> None:
     assert_type(regrow.run(agent, "x", key="k"), dict[str, float])
     assert_type(regrow.run(heavy, 3), str)
@@ -72,3 +83,19 @@ async def mistakes() -> None:
     await ask(3)  # type: ignore[arg-type]
     await agent("x", dept=3)  # type: ignore[call-arg]
     await regrow.map(ask, [1, 2])  # type: ignore[arg-type]
+
+
+def remembered() -> None:
+    memory = regrow.memory("customers/42", source="https://example.com")
+    assert_type(memory, regrow.Memory)
+    assert_type(memory.messages.append(role="user", content="hello"), int)
+    assert_type(memory.kv.set("name", "Ann", expect=1), int)
+    assert_type(memory.kv.get("name", of=str), str | None)
+    assert_type(memory.kv.get("name", "Stranger", of=str), str)
+    assert_type(memory.files.read_text("notes.md"), str)
+    assert_type(memory.search("parcel"), list[regrow.SearchHit])
+    assert_type(memory.at(3), regrow.MemoryView)
+    assert_type(memory.history(), list[regrow.MemoryEntry])
+    assert_type(memory.diff(1, 2), regrow.MemoryDiff)
+    assert_type(memory.fork("copy"), regrow.Memory)
+    assert_type(regrow.retry_on_conflict(lambda: 1), int)

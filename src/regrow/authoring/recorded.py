@@ -6,7 +6,8 @@ import asyncio
 import functools
 import inspect
 import types
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, overload
 
 from regrow.codec import module_alias, registry
@@ -14,8 +15,9 @@ from regrow.engine.branches import current_branch, loop_is_running
 from regrow.engine.callee import Callee, Invocation, Mode
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.streams import stream
-from regrow.errors import UsageError
+from regrow.errors import NotInRun, UsageError
 from regrow.journal.records import CallKind
+from regrow.remedies import AskHuman
 from regrow.values.options import OF_WORKERS, Options, merge
 
 P = ParamSpec("P")
@@ -70,7 +72,13 @@ class Recorded(Generic[P, R]):
         branch = current_branch()
         callee = self._callee
         if branch is None:
+            self._be_free()
             return self.__wrapped__(*args, **kwargs)
+        if callee.options.approve is not None and callee.mode == "sync" and loop_is_running():
+            raise UsageError(
+                f"{callee.name} waits for a person's approval, and a plain call would block the event loop until that "
+                f"is there; write `await {callee.name}.aio(…)`"
+            )
         if callee.isolated and callee.mode == "sync" and loop_is_running():
             raise UsageError(
                 f"{callee.name} runs in a worker process, and a plain call would block the event loop until that is "
@@ -91,9 +99,18 @@ class Recorded(Generic[P, R]):
         branch = current_branch()
         if branch is not None:
             return call_async(Invocation(callee, branch, args, kwargs))
+        self._be_free()
         if callee.mode == "async":
             return self.__wrapped__(*args, **kwargs)  # type: ignore[return-value]
         return asyncio.to_thread(self.__wrapped__, *args, **kwargs)
+
+    def _be_free(self) -> None:
+        """Refuse to run without a run what nobody could then approve."""
+        if self._callee.options.approve is not None:
+            raise NotInRun(
+                f"{self.name} must be approved before it runs, and outside of a run there is nobody to ask; "
+                f"call it in a run, or {self.name}.__wrapped__ if that is what you want"
+            )
 
     def override(self, **options: Any) -> Self:
         """Give the same function under other options.
@@ -151,7 +168,8 @@ def make(cls: type[RecordedT], function: Any, base: Options, given: dict[str, An
     check_options(kind, mode, options, owner)
     registry.learn(function)
     ref = f"{module_alias(function)}:{getattr(function, '__qualname__', name)}"
-    made = cls(Callee(function, kind, mode, options, name, ref), ref, options)
+    callee = Callee(function, kind, mode, options, name, ref, partial(_fingerprint, function))
+    made = cls(callee, ref, options)
     made.__regrow_ref__ = ref
     registry.refer(ref, made)
     return made
@@ -185,8 +203,28 @@ def check_options(kind: CallKind, mode: Mode, options: Options, owner: str) -> N
                 raise UsageError(
                     f"{owner}: {name}= is about a worker process, and this task has none; write isolate=True with it"
                 )
-    if mode == "stream" and options.once:
+    if mode == "stream":
+        _check_stream(options, owner)
+
+
+def _check_stream(options: Options, owner: str) -> None:
+    if options.approve is not None:
+        raise UsageError(f"{owner}: a stream cannot wait for an approval; approve the task that reads it")
+    if isinstance(options.on_failure, AskHuman):
+        raise UsageError(f"{owner}: a stream cannot wait for a person; write on_failure=regrow.AskHuman() on its task")
+    if options.cache is not None:
+        raise UsageError(
+            f"{owner}: a stream's values are handed out one by one, and the cache keeps whole results; "
+            f"leave cache= out, or return a list"
+        )
+    if options.once:
         raise UsageError(f"{owner}: a stream may have to run again after a crash, so once=True cannot hold for it")
+
+
+def _fingerprint(function: Callable[..., Any], ignored: Collection[str]) -> bytes:
+    from regrow.authoring.fingerprint import fingerprint  # noqa: PLC0415 - only for what is cached
+
+    return fingerprint(function, ignored)
 
 
 def storable(cls: type[T]) -> type[T]:

@@ -217,10 +217,12 @@ def _copied(store: Store, row: RunRow, records: Sequence[Record]) -> MemoryStore
     """Give a store in memory with a run of these records, sealed anew."""
     copy = MemoryStore()
     copy.blobs = _Overlaid(store.blobs)
-    copy.create(NewRun(row.id, row.task, row.created, row.key, row.project, row.epoch))
+    # Its driver may have changed since the row was read.
+    epoch = max((row.epoch, *(record.epoch for record in records)))
+    copy.create(NewRun(row.id, row.task, row.created, row.key, row.project, epoch))
     previous = b""
     for seq, record in enumerate(records, start=1):
         stored = seal(Record(seq, record.time, record.actor, record.epoch, previous, record.event))
         previous = stored.hash
-        copy.append([Entry(row.id, row.epoch, stored, time=record.time)])
+        copy.append([Entry(row.id, epoch, stored, time=record.time)])
     return copy

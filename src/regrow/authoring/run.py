@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from regrow.authoring.home import StoreLike, host_of, project_of
+from regrow.authoring.leaving import left_if_need_be
 from regrow.authoring.recorded import Recorded
 from regrow.authoring.stopping import said_how_to_resume, stopped_gently
 from regrow.authoring.task import Task
@@ -28,8 +29,11 @@ from regrow.engine.host import Host
 from regrow.engine.state import RunState, fold
 from regrow.errors import Corrupted, KeyConflict, RunCancelled, RunOver, UnknownRun, UsageError
 from regrow.executors.loading import stop_if_only_loading
+from regrow.journal.orders import GRACE_SECONDS
+from regrow.journal.presence import actor
 from regrow.journal.records import CallSucceeded, RunCreated, unseal_all
 from regrow.journal.store import NewRun, RunRow, RunStatus
+from regrow.values.durations import Duration, seconds
 from regrow.values.ids import new_run_id
 from regrow.values.policies import Budget
 
@@ -68,14 +72,41 @@ class Handle:
             return outcome_of(self._host, self.id)
         return await asyncio.shield(self._work)
 
-    async def cancel(self) -> None:
-        """Cancel the run and its calls, and wait until their ``finally`` blocks have run."""
-        if self._driver is None or self._work is None:
+    async def cancel(self, *, grace: Duration = GRACE_SECONDS) -> None:
+        """Cancel the run and its calls, and wait until their ``finally`` blocks have run.
+
+        Args:
+            grace: how long these may take. Code that has not ended by then is left behind, and the run has ended.
+
+        Raises:
+            UsageError: the grace cannot be read.
+        """
+        if self._driver is None or self._work is None or self._work.done():
             return
-        self._driver.cancel("handle.cancel()")
-        await asyncio.wait((self._work,))
+        allowed = seconds(grace, what="grace")
+        self._driver.cancel("handle.cancel()", allowed)
+        _, still_at_it = await asyncio.wait((self._work,), timeout=allowed)
+        if still_at_it:
+            self._host.end_by_force(self._driver, "handle.cancel()")
+            await asyncio.wait((self._work,))
         if not self._work.cancelled():
             self._work.exception()  # seen here, so that asyncio does not warn of an error that nobody looked at
+
+    async def pause(self, *, grace: Duration = GRACE_SECONDS) -> None:
+        """Pause the run: no new call begins, what runs may finish, and the run is let go of until somebody resumes it.
+
+        Args:
+            grace: how long the calls under way may take to finish. Then they are cut short, and executed again later.
+
+        Raises:
+            UsageError: the grace cannot be read.
+        """
+        if self._work is None or self._work.done():
+            return
+        self._host.store.request_pause(self.id, actor(), grace=seconds(grace, what="grace"))
+        await asyncio.wait((self._work,))
+        if not self._work.cancelled():
+            self._work.exception()  # RunPaused, unless the code was faster
 
 
 @overload
@@ -127,6 +158,8 @@ def run(
         UsageError: this cannot be run, or not from here.
         KeyConflict: the key belongs to a run of another task or with other inputs.
         RunHeld: another live process drives this very run.
+        RunPaused: it was paused before, or has been now.
+        RunStopped: somebody has stopped everything.
         RunCancelled: the run was cancelled.
         BaseException: whatever failed the run, as the task raised it.
     """
@@ -174,7 +207,7 @@ async def start(
         return Handle(host, opened.id, None, None)
     loop = asyncio.get_running_loop()
     drive_on(loop)
-    work = asyncio.Task(_drive_async(host, opened, task, args, kwargs), loop=loop)
+    work = asyncio.Task(drive_async(host, opened, task, args, kwargs), loop=loop)
     return Handle(host, opened.run, opened, work)
 
 
@@ -203,14 +236,18 @@ def open_run(
         NotStorable: an argument has no durable form.
         KeyConflict: the key belongs to a run of another task or with other inputs.
         RunHeld: another live process drives it.
+        RunPaused: somebody has paused it.
+        RunStopped: somebody has stopped everything.
     """
     _check_runnable(task, key, budget)
     callee = task.callee
     inputs = digest_inputs(callee.inputs(args, kwargs), allow_opaque=False, where=callee.name)
     kept = host.vault.keep((args, kwargs), callee.name)
-    now = time.time()
+    now, name = time.time(), project_of(project)
+    if key is None or host.store.by_key(name, key) is None:
+        host.refuse_if_stopped(name)  # before there is a run that nothing was ever done for
     fresh = new_run_id(now, key=key)
-    row = host.store.create(NewRun(fresh, task.ref, now, key, project_of(project)))
+    row = host.store.create(NewRun(fresh, task.ref, now, key, name))
     if row.id != fresh:
         _check_same(host, row, task, inputs.digest)
         if row.outcome is not None:
@@ -241,7 +278,7 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
     async def main() -> Any:
         loop = asyncio.get_running_loop()
         drive_on(loop)
-        work = asyncio.Task(_drive_async(host, driver, task, args, kwargs), loop=loop)
+        work = asyncio.Task(drive_async(host, driver, task, args, kwargs), loop=loop)
         # Ctrl-C is the runner's to take: it cancels this coroutine.
         with stopped_gently(driver, signal.SIGTERM) as asked:
             try:
@@ -253,7 +290,7 @@ def drive(host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...
                     raise asked[0] from None
                 raise
 
-    with said_how_to_resume(host, driver), asyncio.Runner() as runner:
+    with said_how_to_resume(host, driver), left_if_need_be(driver) as runner:
         try:
             return runner.run(main())
         except (KeyboardInterrupt, SystemExit):
@@ -291,9 +328,10 @@ def _root_value(run: str, state: RunState) -> Any:
     raise UnknownRun(run, f"run {run} has no recorded result")
 
 
-async def _drive_async(
+async def drive_async(
     host: Host, driver: Driver, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    """Execute a run that was taken up, to its end, on the event loop that runs here."""
     belongs_to(driver)
     invocation = Invocation(task.callee, driver.root_branch(), args, kwargs)
     loop = asyncio.get_running_loop()
@@ -301,16 +339,18 @@ async def _drive_async(
     work = asyncio.Task(call_async(invocation), loop=loop)
     driver.is_abandoned = loop.is_closed
     driver.interrupt = lambda: _cancel_on(loop, work)
+    left: asyncio.Future[None] = loop.create_future()
+    driver.leave = lambda: _settle_on(loop, left)
     if driver.cancelled_by or driver.closing:  # before this began
         driver.interrupt()
     error: BaseException | None = None
     result = None
-    while not work.done():
+    while not (work.done() or driver.forced):
         try:
-            await asyncio.wait((work,))
+            await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             driver.let_go()
-    if work.cancelled():
+    if not work.done() or work.cancelled():
         error = asyncio.CancelledError()
     elif (error := work.exception()) is None:
         result = work.result()
@@ -337,7 +377,7 @@ def _drive_sync(host: Host, driver: Driver, task: Task[..., Any], args: tuple[An
         finally:
             place.branch = None  # whatever an interrupt at the wrong moment has left there
         told = conclude(host, driver, invocation.path, error)
-        if asked and driver.log.state.ended is None:
+        if asked and driver.log.state.ended is None and driver.let_go_for is None:
             raise asked[0]
         if told is not None:
             raise told
@@ -393,6 +433,11 @@ def _in_own_thread(function: Callable[[], T]) -> T:
 
     threading.Thread(target=body, name="regrow-run").start()
     return outcome.result()
+
+
+def _settle_on(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(lambda: None if future.done() else future.set_result(None))
 
 
 def _cancel_on(loop: asyncio.AbstractEventLoop, work: asyncio.Task[Any]) -> None:

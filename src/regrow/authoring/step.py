@@ -29,7 +29,7 @@ def step(function: Any = None, /, **options: Any) -> Any:
 
     Args:
         function: what is decorated, when written without options.
-        options: ``name, retries, backoff, timeout, deadline, once, reconcile``; see `regrow.task`.
+        options: ``name, retries, backoff, timeout, deadline, once, reconcile, cache, approve``; see `regrow.task`.
 
     Raises:
         UsageError: an option is unknown or cannot hold here.

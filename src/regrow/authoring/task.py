@@ -43,6 +43,9 @@ def task(function: Any = None, /, **options: Any) -> Any:
               until ``reconcile`` or a person says what happened.
             * ``reconcile``: a function with the same arguments that looks up what became of a once-only call, and
               returns `regrow.Happened`, `regrow.DidNotHappen`, or None if it cannot tell either.
+            * ``cache``: True, or a `regrow.Cache`: an equal call of any run is executed once, and answers the others.
+            * ``approve``: True, or a `regrow.Approve`: a person must approve each call, with its arguments, before it
+              runs. If not, the caller is raised `regrow.Denied`.
             * ``memory``: bytes, or ``"256Mi"``: what its worker and all that this starts may use, above what the worker
               began with. This, and each of the next eight, gives every attempt a worker process of its own.
             * ``cpu``: processors that are kept free for it; also how many threads numeric libraries use.

@@ -19,6 +19,8 @@ from regrow.errors import (
     RegrowError,
     RunCancelled,
     RunHeld,
+    RunPaused,
+    RunStopped,
     StoreError,
     UnknownRun,
     UsageError,
@@ -34,6 +36,8 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "why": ("look", "why", "Say why a run failed or stopped, and each way on."),
     "logs": ("look", "logs", "Show what a run has logged."),
     "cancel": ("settle", "cancel", "Cancel a run; its finally blocks run."),
+    "pause": ("halt", "pause", "Pause a run: what runs finishes, nothing new begins, until it is resumed."),
+    "stop": ("halt", "stop", "Stop all runs at once, and let none begin until that is lifted."),
     "resolve": ("settle", "resolve", "Say what became of a once-only call whose outcome is unknown."),
     "fork": ("travel", "fork", "Make a new run of what a run had recorded, and go on with it another way."),
     "export": ("carry", "export", "Write a run into one file, to be looked at or debugged elsewhere."),
@@ -45,6 +49,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "inbox": ("answer", "inbox", "List the questions that runs have put to people."),
     "answer": ("answer", "answer", "Answer a question that a run has put to people."),
     "signal": ("answer", "signal", "Send a run a value that its code waits for."),
+    "memory": ("memory", "memory", "Look at agents' memories: ls, show, diff, revert, quarantine, export, rm."),
     "doctor": ("upkeep", "doctor", "Report on this machine, and verify every record and blob."),
     "gc": ("upkeep", "gc", "Remove runs that ended long ago, and blobs that nothing needs."),
     "version": ("upkeep", "version", "Say which regrow this is."),
@@ -112,6 +117,7 @@ def app(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Carry out one command, and give its exit code."""
     session = Session()
+    session.owns_process = arguments is None
     given = list(sys.argv[1:] if arguments is None else arguments)
     session.command = next((one for one in given if not one.startswith("-")), "help")
     try:
@@ -128,6 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _explain(session, problem)
     finally:
         session.close()
+        if session.owns_process and session.has_cancelled_run:
+            from regrow.cli.leaving import end_process_if_kept  # noqa: PLC0415 - for few
+
+            end_process_if_kept(exits.FAILED)
     return exits.OK
 
 
@@ -158,6 +168,8 @@ def _code(problem: RegrowError | Mistake | click.ClickException) -> int:
             return exits.HELD
         case UnknownRun():
             return exits.UNKNOWN_RUN
+        case RunPaused() | RunStopped():
+            return exits.PAUSED
         case RunCancelled():
             return exits.FAILED
         case StoreError():

@@ -7,29 +7,53 @@ only ``"error": {"kind", "message", "exit_code"}``. Times are seconds since the 
 command    further fields
 =========  ==========================================================================================================
 run        ``run`` (a run), ``result`` (any JSON), ``error`` (an error or null), ``tally`` {executed, replayed,
-           seconds_saved}; the same for resume and retry, and for demo with ``report`` (a path)
+           seconds_saved, cached, cached_seconds}; the same for resume and retry, and for demo with ``report`` (a path)
 ls         ``runs``: a list of runs
 show       ``run``, ``calls`` (a list of calls), ``drives`` [{holder, opened, last, closed, replayed,
-           seconds_saved}], ``divergences`` [{path, reason}], ``retries``
+           seconds_saved}], ``divergences`` [{path, reason}], ``retries``,
+           ``forked`` (null, or {type, run, at, upto, replaced, inputs})
 why        ``run``, ``headline``, ``error``, ``frame``, ``known`` (what regrow has established of the error, or null:
            {type, path, layer, confidence, evidence, facts, history, remedies, text}), ``culprits`` (calls),
            ``unfinished`` (calls), ``overcome`` (calls), ``tried`` (sentences), ``last_seen`` (sentences),
            ``divergences``, ``finished``, ``ways`` [{what, command}]
 logs       ``run``, ``lines``: [{number, time, path, attempt, level, text}]
 cancel     ``run``, ``asked`` (whether the run's driver was asked; otherwise it was ended here)
+pause      ``run``, ``asked`` (whether a driver was)
+stop       ``stops`` [{project (null for all), by, since, reason}], ``running`` (runs that are still held)
 resolve    ``run``, ``path``, ``happened``; with --retry the fields of ``run`` too
+fork       the fields of ``run``; with --no-run ``run``, ``parent`` (an id)
+diff       ``left``, ``right`` (runs), ``same`` (how many calls), ``part_at`` (a path), ``calls`` [{path, differences
+           [{aspect, left, right}], left_seconds, right_seconds}], ``totals`` [{calls, failed_attempts, seconds}]
+inbox      ``asks``: [{id, run, project, asked, due, digest, decided, question {text, kind, run, path, task, schema,
+           evidence [{title, text}], inputs, choices, to, approvals, due, default}, answers [{who, how, time, value,
+           verdict, why, number, refused, nonce}]}]
+answer     ``ask`` (as in inbox), ``run``; with --resume the fields of ``run`` too
+signal     ``run``, ``name``, ``place`` (among all signals to the run)
+cache      as ``cache ls``: ``artifacts`` (a list of artifacts); as ``cache show``: ``artifact``, ``value`` (as text, or
+           null), ``error`` (an error or null), ``problem`` (why it cannot be read, or null); as ``cache rm`` and
+           ``cache gc``: ``dry_run``, ``artifacts`` (those that go), ``bytes``
+export     ``run``, ``file`` (a path), ``bytes``, ``source`` {name, sha256, as_run} or null
+import     ``run``, ``fresh`` (whether it was not there before), ``source`` {name, as_run, placed} or null
+check      ``runs`` [{run, fits, replayed, goes_on_at, parted}]
 doctor     ``host`` (facts by name), ``limits`` [{name, in_force, meaning}], ``runs`` (how many were checked),
            ``records``, ``blobs``, ``problems`` [{run, record, text}], ``notes`` (sentences)
 gc         ``dry_run``, ``runs`` (a list of runs), ``blobs`` (how many), ``bytes``
+memory …   ls: ``memories`` [{name, version, created, written, messages, bytes, forked_from}]; show: ``memory``,
+           ``at``, ``messages``, ``documents``, ``files``, ``quarantined`` [{run, step, actor, source}], ``history``
+           (lists of entries); diff: ``memory``, ``a``, ``other``, ``b``, ``added``, ``removed``, ``changed``
+           [{before, after}]; revert: ``memory``, ``to``, ``at``; quarantine, release: ``memory``, ``at``, ``suspect``,
+           ``reason``; export: as show, with documents and files by key; rm: ``memory``, ``removed``, ``users``
 version    ``regrow``, ``python``, ``sqlite``, ``platform``
 =========  ==========================================================================================================
 
-A *run* is {id, short, task, key, project, status, created, ended, epoch, holder, cancel_requested_by}, a *call* {path,
-name, kind, status, started, seconds, inputs, chunks, checkpoints, attempts, children}, an *attempt* {number, outcome,
-started, seconds, error, retry_at, remedy, chosen_by, counts, worker}, a *remedy* {type, …}, a *worker* {pid, host,
-started, resources, enforced_by, size_from, kills, boot, queued, grown, samples, peak, limit, ended, how, cpu_seconds,
-signal, code} in bytes and seconds, an *error* {type, message, layer, notes, text, frame, frames, cause, members}, and
-a *frame* {file, line, function, code, own}.
+A *run* is {id, short, task, key, project, status, created, ended, epoch, holder, cancel_requested_by, waits_for,
+paused_by, paused_at}, a *call* {path, name, kind, status, started, seconds, inputs, chunks, checkpoints, asked (null, or
+{id, question, digest, due, how, said}), attempts, children, hit}, an *attempt* {number, outcome, started, seconds, error, retry_at, remedy,
+chosen_by, counts, worker}, a *remedy* {type, …}, a *hit* {run, path, time, seconds} (where the cache had the outcome
+from) or null, an *artifact* {key, project, ref, run, path, computed, seconds, failed, hits, used, size}, a *worker*
+{pid, host, started, resources, enforced_by, size_from, kills, boot, queued, grown, samples, peak, limit, ended, how,
+cpu_seconds, signal, code} in bytes and seconds, an *error* {type, message, layer, notes, text, frame, frames, cause,
+members}, and a *frame* {file, line, function, code, own}.
 """
 
 from __future__ import annotations
@@ -40,9 +64,12 @@ import msgspec
 
 from regrow.codec import ErrorRecord, Frame
 from regrow.engine.driver import Tally
+from regrow.insight.diff import RunDifference
 from regrow.insight.runs import short
 from regrow.insight.tree import Attempt, CallNode
 from regrow.insight.why import Explanation, own_frame
+from regrow.journal.cache import ArtifactRow
+from regrow.journal.orders import Stop
 from regrow.journal.store import RunRow
 
 Document = dict[str, Any]
@@ -62,7 +89,15 @@ def run_document(row: RunRow) -> Document:
         "epoch": row.epoch,
         "holder": row.holder,
         "cancel_requested_by": row.cancel_requested_by,
+        "waits_for": row.waits_for,
+        "paused_by": row.paused_by,
+        "paused_at": row.paused_at,
     }
+
+
+def stop_document(stop: Stop) -> Document:
+    """Give a stop; without a project it is the whole store's."""
+    return {"project": stop.project or None, "by": stop.actor, "since": stop.time, "reason": stop.reason}
 
 
 def call_document(call: CallNode, *, deep: bool = True) -> Document:
@@ -77,8 +112,10 @@ def call_document(call: CallNode, *, deep: bool = True) -> Document:
         "inputs": call.inputs,
         "chunks": call.chunks,
         "checkpoints": call.checkpoints,
+        "asked": call.asked,
         "attempts": [_attempt_document(one) for one in call.attempts],
         "children": [call_document(one) for one in call.children] if deep else [],
+        "hit": None if call.hit is None else msgspec.structs.asdict(call.hit),
     }
 
 
@@ -114,6 +151,16 @@ def why_document(row: RunRow, why: Explanation) -> Document:
         "finished": why.finished,
         "ways": why.ways,
     }
+
+
+def artifact_document(row: ArtifactRow, size: int) -> Document:
+    """Give what the cache holds of one call; `size` is that with its blobs."""
+    return {name: value for name, value in msgspec.structs.asdict(row).items() if name != "blobs"} | {"size": size}
+
+
+def difference_document(found: RunDifference) -> Document:
+    """Give what differs between two runs."""
+    return {"same": found.same, "part_at": found.part_at, "calls": found.calls, "totals": [found.left, found.right]}
 
 
 def error_document(error: ErrorRecord | None) -> Document | None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from regrow.authoring.run import drive
 from regrow.cli.documents import error_document, run_document, tally_document
+from regrow.cli.leaving import LastResort
 from regrow.cli.live import LiveTree, PlainLines, totals_line
 from regrow.cli.loading import Recalled
 from regrow.cli.progress import Progress
@@ -22,7 +23,7 @@ from regrow.cli.terminal import STYLES, console, error_lines, mark, plain
 from regrow.codec import ErrorRecord, capture
 from regrow.engine.driver import Driver, Observer
 from regrow.engine.host import Host
-from regrow.errors import RegrowError
+from regrow.errors import RegrowError, RunPaused
 from regrow.insight.runs import short
 from regrow.insight.why import is_unknown
 from regrow.values.secret import redact
@@ -38,13 +39,23 @@ class Watch:
         progress: what was seen so far.
     """
 
-    def __init__(self, *, verbose: bool = False, lines: bool = True, log_level: int = logging.WARNING) -> None:
-        """Show a tree on a terminal, and in a pipe lines, unless what is logged says as much."""
+    def __init__(
+        self, *, verbose: bool = False, lines: bool = True, log_level: int = logging.WARNING, own_process: bool = False
+    ) -> None:
+        """Show a tree on a terminal, and in a pipe lines, unless what is logged says as much.
+
+        Args:
+            verbose: in a pipe, a line for each step too; log lines from INFO on.
+            lines: whether there are lines in a pipe.
+            log_level: from which one on log lines are shown.
+            own_process: whether the process is there for the run alone, and ends when that was ended by force.
+        """
         self.progress = Progress()
         self._interactive = sys.stderr.isatty()
         self._log_level = logging.INFO if verbose else log_level
         written: tuple[Observer, ...] = (PlainLines(verbose=verbose),) if lines and not self._interactive else ()
-        self.observers: tuple[Observer, ...] = (self.progress, *written)
+        last: tuple[Observer, ...] = (LastResort(),) if own_process else ()
+        self.observers: tuple[Observer, ...] = (self.progress, *written, *last)
 
     @contextmanager
     def over(self, task: str, run: str) -> Iterator[None]:
@@ -77,10 +88,13 @@ def carry_out(session: Session, watch: Watch, host: Host, driver: Driver, what: 
         ended = driver.log.state.ended
         if ended is None:
             if isinstance(error, RegrowError):
+                if isinstance(error, RunPaused) and session.options:
+                    say(f"it is in another store than the usual one: regrow resume {short(run)}{session.options}")
                 raise
             say(f"run {short(run)} was let go of: {capture(error).summary()}")
             raise Leave from None
         if ended.outcome == "cancelled":
+            session.has_cancelled_run = True
             say(f"run {short(run)} was {ended.reason or 'cancelled'}")
         else:
             target = _say_how_it_ended(watch, "failed", what.task.name, run, time.monotonic() - began)

@@ -15,10 +15,21 @@ from regrow.cli.progress import Group, Progress, Working
 from regrow.cli.session import printable
 from regrow.cli.terminal import TIMES, console, mark, plain
 from regrow.engine.driver import Replayed
+from regrow.insight.asked import asked_node
 from regrow.insight.established import failure_name
 from regrow.insight.healed import growth_words, remedy_words, two_sizes
 from regrow.insight.runs import short
-from regrow.journal.records import AttemptFailed, CallFailed, CallStarted, CallSucceeded, Diverged, Record, WorkerGrown
+from regrow.journal.records import (
+    Asked,
+    AttemptFailed,
+    CacheHit,
+    CallFailed,
+    CallStarted,
+    CallSucceeded,
+    Diverged,
+    Record,
+    WorkerGrown,
+)
 from regrow.values.durations import readable
 from regrow.values.sizes import readable_size
 
@@ -97,7 +108,7 @@ def _cut(lines: list[Text], room: int) -> Iterator[Text]:
 def _tree(working: Working, now: float, indent: str, room: int) -> Iterator[Text]:
     items: list[Group | Working] = []
     for group in working.groups.values():
-        if group.done or group.failed or group.replayed or group.cancelled:
+        if group.done or group.failed or group.replayed or group.cached or group.cancelled:
             items.append(group)
         items.extend(group.working.values())
     for item in items[: room + 1]:
@@ -111,13 +122,15 @@ def _tree(working: Working, now: float, indent: str, room: int) -> Iterator[Text
 
 
 def _counted(group: Group) -> Text:
-    finished = group.done + group.failed + group.replayed
+    finished = group.done + group.failed + group.replayed + group.cached
     text = Text.assemble(mark("failed" if group.failed and not group.done else "succeeded"), " ", plain(group.name))
     if finished > 1:
         text.append(f" {TIMES}{finished}", style="bold")
     parts = []
     if group.replayed:
         parts.append((f"{group.replayed} from the journal", "blue"))
+    if group.cached:
+        parts.append((f"{group.cached} from the cache", "blue"))
     if group.failed:
         parts.append((f"{group.failed} failed", "red"))
     if group.cancelled:
@@ -178,6 +191,7 @@ def totals_line(progress: Progress, elapsed: float) -> Text:
     for number, words, style in (
         (totals.done, "done", "green"),
         (totals.replayed, "from the journal", "blue"),
+        (totals.cached, "from the cache", "blue"),
         (totals.failed, "failed", "red"),
         (totals.retried, "retried", "yellow"),
         (totals.cancelled, "cancelled", "magenta"),
@@ -218,8 +232,12 @@ class PlainLines:
             case CallStarted() if event.call.kind == "task" or self._verbose:
                 again = f", attempt {event.attempt}" if event.attempt > 1 else ""
                 return f"{event.call.path}: started{again}"
+            case CallSucceeded(hit=CacheHit()) if event.call.kind == "task" or self._verbose:
+                return f"{event.call.path}: found in the cache"
             case CallSucceeded() if event.call.kind == "task" or self._verbose:
                 return f"{event.call.path}: done in {readable(max(0.0, news.time - event.started))}"
+            case Asked():
+                return f"{event.call.path}: {asked_node(event).describe()}"
             case AttemptFailed():
                 failed = f"attempt {event.attempt} failed: {event.error.summary()}"
                 return f"{event.call.path}: {failed}; {_next(news, event)}"

@@ -24,7 +24,7 @@ from regrow.insight.runs import find_run, short
 from regrow.insight.tree import tree_of
 from regrow.insight.why import explain
 from regrow.journal.records import Record, RunCreated, unseal_all
-from regrow.journal.store import LogLine, RunRow, Store
+from regrow.journal.store import DamagedRow, LogLine, RunRow, Store
 from regrow.values.durations import readable
 
 _POLL_SECONDS = 0.25
@@ -39,7 +39,7 @@ _LAST_LINES_SECONDS = 1.5
 @click.option("-a", "--all", "everything", is_flag=True, help="All of them.")
 @click.option(
     "--status",
-    type=click.Choice(["running", "interrupted", "succeeded", "failed", "cancelled"]),
+    type=click.Choice(["running", "paused", "waiting", "interrupted", "succeeded", "failed", "cancelled"]),
     help="Only these.",
 )
 @shared_options
@@ -47,15 +47,19 @@ _LAST_LINES_SECONDS = 1.5
 def ls(session: Session, *, limit: int, everything: bool, status: str | None) -> None:
     """List runs, newest first.
 
-    A run whose process died is shown as interrupted, never as running.
+    A run whose process died is shown as interrupted, never as running; as waiting, if a question of its is open.
     """
     exists = (session.folder / "journal.db").exists()
     bound, project = None if everything else limit, session.project
-    rows = session.store().runs(limit=None if status else bound, project=project) if exists else []
+    damaged: list[DamagedRow] = []
+    limit_ = None if status else bound
+    rows = session.store().runs(limit=limit_, project=project, damaged=damaged) if exists else []
     rows = [row for row in rows if status is None or row.status == status][:bound]
     if session.json:
-        session.document(runs=[run_document(row) for row in rows])
+        session.document(runs=[run_document(row) for row in rows], problems=damaged)
         return
+    for one in damaged:
+        say(one.text)
     if not rows:
         what = f"{status} " if status else ""
         say(
@@ -82,7 +86,9 @@ def _listing(rows: list[RunRow], now: float, is_terminal: bool) -> Table:  # noq
         span = (row.ended if row.ended is not None else now) - row.created
         time_ = readable(max(0.0, span)) if row.ended is not None or row.held else ""
         when = ago(now - row.created) if is_terminal else moment(row.created)
-        table.add_row(short(row.id), status, plain(row.task.rpartition(":")[2]), plain(row.key or ""), when, time_)
+        waits_for = row.waits_for or "" if row.outcome is None else ""
+        task = Text.assemble(plain(row.task.rpartition(":")[2]), plain(f"  {waits_for}" if waits_for else "", "yellow"))
+        table.add_row(short(row.id), status, task, plain(row.key or ""), when, time_)
     return table
 
 
@@ -103,6 +109,7 @@ def show(session: Session, *, run: str, full: bool) -> None:
             drives=tree.drives,
             divergences=[{"path": one.path, "reason": one.reason} for one in tree.divergences],
             retries=tree.retries,
+            forked=tree.forked,
         )
         return
     show_lines(tree_lines(row, tree, full=full))
@@ -151,7 +158,9 @@ def logs(session: Session, *, run: str, follow: bool) -> None:
     for _, line in _followed(store, row, follow=follow):
         target.print(_log_line(line), soft_wrap=True)
     after = store.get(row.id)
-    if follow and after.status == "interrupted":
+    if follow and after.status == "paused":
+        say(f"run {short(row.id)} is paused, by {after.paused_by}")
+    elif follow and after.status in ("interrupted", "waiting"):
         say(f"run {short(row.id)} was interrupted; nobody drives it now")
 
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from regrow.codec import ErrorRecord
 from regrow.engine.driver import Replayed
 from regrow.engine.state import enclosing
+from regrow.insight.asked import asked_node
 from regrow.insight.established import failure_name
 from regrow.insight.healed import growth_words, remedy_words
 from regrow.insight.preview import preview_inputs
 from regrow.journal.records import (
+    Asked,
     AttemptFailed,
+    CacheHit,
     Call,
     CallCancelled,
     CallFailed,
@@ -83,7 +86,9 @@ class Group:
     A run may make a hundred thousand calls; what is kept of one that has finished is its place in these numbers.
     """
 
-    __slots__ = ("cancelled", "done", "failed", "last_error", "name", "replayed", "retried", "seconds", "working")
+    __slots__ = (
+        "cached", "cancelled", "done", "failed", "last_error", "name", "replayed", "retried", "seconds", "working",
+    )  # fmt: skip
 
     def __init__(self, name: str) -> None:
         """Begin to count the calls of a name."""
@@ -92,6 +97,7 @@ class Group:
         self.failed = 0
         self.cancelled = 0
         self.replayed = 0
+        self.cached = 0
         self.retried = 0
         self.seconds = 0.0
         self.last_error: ErrorRecord | None = None
@@ -101,7 +107,7 @@ class Group:
 class Totals:
     """Of a whole run, in this process."""
 
-    __slots__ = ("cancelled", "done", "failed", "replayed", "retried", "saved")
+    __slots__ = ("cached", "cancelled", "done", "failed", "replayed", "retried", "saved")
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -109,6 +115,7 @@ class Totals:
         self.failed = 0
         self.cancelled = 0
         self.replayed = 0
+        self.cached = 0
         self.retried = 0
         self.saved = 0.0
 
@@ -146,12 +153,21 @@ class Progress:
                 case CallStarted():
                     call = self._begun(event.call)
                     call.began, call.attempt, call.due, call.retry_at = news.time, event.attempt, event.due, None
+                case Asked():
+                    call = self._begun(event.call)
+                    call.began, call.healed = news.time, asked_node(event).describe()
                 case ChunkYielded():
                     self._begun(event.call).chunks = event.index + 1
                 case WorkerStarted() | WorkerSampled() | WorkerGrown() | WorkerEnded() | CheckpointSaved():
                     self._of_worker(event)
                 case AttemptFailed():
                     self._failed_attempt(event)
+                case CallSucceeded(hit=CacheHit() as hit):
+                    group = self._group(event.call.path)
+                    group.cached += 1
+                    self.totals.cached += 1
+                    self.totals.saved += hit.seconds
+                    self._end(event.call.path, group)
                 case CallSucceeded():
                     group = self._group(event.call.path)
                     group.done += 1

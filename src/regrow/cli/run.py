@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from regrow.insight.runs import find_run, short
 from regrow.journal.presence import actor
 from regrow.journal.records import unseal_all
 from regrow.journal.store import RunRow
+
+_POLL_SECONDS = 0.1
 
 
 @click.command(
@@ -57,7 +60,7 @@ def run(
     own = [one for one in context.command.params if isinstance(one, click.Option) and one.name != "help"]
 
     def ran(args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> None:
-        watch = Watch(verbose=verbose or bool(options.get("verbose")))
+        watch = Watch(verbose=verbose or bool(options.get("verbose")), own_process=session.owns_process)
         host = session.host(create=True)
         opened = open_run(
             host,
@@ -104,7 +107,7 @@ def _run_options(command: Any) -> Any:
 @shared_options
 @in_session
 def resume(session: Session, *, run: str, file: Path | None, strict: bool, verbose: bool) -> None:
-    """Go on with a run whose process is gone.
+    """Go on with a run whose process is gone, or that was paused.
 
     What is recorded is not executed again. A run that has succeeded gives its result.
     """
@@ -113,7 +116,14 @@ def resume(session: Session, *, run: str, file: Path | None, strict: bool, verbo
         host = session.host()
         _already_ended(session, host, row, file)
         return
-    take_up(session, row, file, strict=strict, verbose=verbose, retry=False)
+    if row.held and row.paused_by is not None:
+        say(f"waiting until {row.holder} has let go of it")
+        while (row := session.store().get(row.id)).held:
+            time.sleep(_POLL_SECONDS)
+        if row.outcome is not None:
+            _already_ended(session, session.host(), row, file)
+            return
+    take_up(session, row, file, strict=strict, verbose=verbose, retry=False, even_if_paused=True)
 
 
 @click.command(epilog="Example: regrow retry @failed")
@@ -144,18 +154,31 @@ def _check_retriable(session: Session, row: RunRow) -> None:
         raise Mistake(f"run {name} has not failed; it {what}")
 
 
-def take_up(session: Session, row: RunRow, file: Path | None, *, strict: bool, verbose: bool, retry: bool) -> None:
+def take_up(
+    session: Session,
+    row: RunRow,
+    file: Path | None,
+    *,
+    strict: bool,
+    verbose: bool,
+    retry: bool,
+    even_if_paused: bool = False,
+) -> None:
     """Go on with a run in this process, and answer with its result."""
     host = session.host()
     recalled = recall(session, host, row, file)
-    watch = Watch(verbose=verbose)
+    watch = Watch(verbose=verbose, own_process=session.owns_process)
     retry_as = actor() if retry else None
-    driver = host.take_up(row.id, retry_as=retry_as, strict=strict, observers=watch.observers)
+    driver = host.take_up(
+        row.id, retry_as=retry_as, even_if_paused=even_if_paused, strict=strict, observers=watch.observers
+    )
     if driver.log.state.ended is not None:  # it has ended since it was looked up
         host.let_go(driver)
         _already_ended(session, host, host.store.get(row.id), file)
         return
     _announce(row.id, row.task, again="trying again" if retry else "going on with")
+    for ask in session.store().asks.listed(run=row.id):
+        say(f"it waits for an answer: {ask.question.text} (regrow answer {ask.id}{session.options})")
     answer(session, host, driver, carry_out(session, watch, host, driver, recalled))
 
 

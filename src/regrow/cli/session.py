@@ -33,6 +33,8 @@ class Session:
         json: whether it is to answer with a JSON document.
         store_given: the folder that was named with ``--store``, if one was.
         project_given: the project that was named with ``--project``, if one was.
+        owns_process: whether the process is there for this invocation alone.
+        has_cancelled_run: whether a run that it drove was cancelled, so that its code may not have ended.
     """
 
     def __init__(self) -> None:
@@ -41,6 +43,8 @@ class Session:
         self.json = False
         self.store_given: str | None = None
         self.project_given: str | None = None
+        self.owns_process = False
+        self.has_cancelled_run = False
         self._store: SqliteStore | None = None
         self._host: Host | None = None
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Any
 
 import click
 
+from regrow.authoring.runs import end_here
 from regrow.cli.arguments import from_json
 from regrow.cli.documents import run_document
+from regrow.cli.halt import grace_of
 from regrow.cli.loading import recall, result_type
 from regrow.cli.run import take_up
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
-from regrow.engine.conclude import conclude
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
 from regrow.engine.state import CallState, RunState, fold
@@ -22,6 +22,7 @@ from regrow.engine.vault import Kept
 from regrow.errors import RunHeld
 from regrow.insight.runs import find_run, short
 from regrow.insight.why import RESOLVED
+from regrow.journal.orders import GRACE_SECONDS
 from regrow.journal.presence import actor
 from regrow.journal.records import DriverClosed, OutcomeDecided, unseal_all
 from regrow.journal.store import RunRow
@@ -31,14 +32,20 @@ _POLL_SECONDS = 0.1
 
 @click.command(epilog="Example: regrow cancel @last")
 @click.argument("run", metavar="RUN")
+@click.option(
+    "--grace", default=f"{GRACE_SECONDS:g}s", show_default=True, metavar="TIME", help="Its code has so long to end."
+)
+@click.option("--now", is_flag=True, help="No grace: by force, at once.")
 @click.option("--no-wait", is_flag=True, help="Leave word for the driver, and do not wait until the run has ended.")
 @shared_options
 @in_session
-def cancel(session: Session, *, run: str, no_wait: bool) -> None:
+def cancel(session: Session, *, run: str, grace: str, now: bool, no_wait: bool) -> None:
     """Cancel a run, with all that it is doing.
 
-    If a process drives it, that one is asked, and runs the `finally` blocks; if none does, the run is ended here.
+    If a process drives it, that one is asked, and runs the `finally` blocks; if none does, the run is ended here. Code
+    that has not ended in time is left behind: its workers are killed, and nothing that it does is recorded any more.
     """
+    allowed = 0.0 if now else grace_of(grace)
     store = session.store()
     row = find_run(store, run, session.project)
     name = short(row.id)
@@ -50,7 +57,7 @@ def cancel(session: Session, *, run: str, no_wait: bool) -> None:
         raise Mistake(f"run {name} has {row.outcome} already; there is nothing to cancel")
     asked = False
     if row.held:
-        store.request_cancel(row.id, actor())
+        store.request_cancel(row.id, actor(), grace=allowed)
         asked = True
         if no_wait:
             say(f"{row.holder} is asked to cancel run {name}")
@@ -60,25 +67,14 @@ def cancel(session: Session, *, run: str, no_wait: bool) -> None:
         while (row := store.get(row.id)).status == "running":
             time.sleep(_POLL_SECONDS)
     if row.outcome is None:
-        row = _end_here(session.host(), row)
+        end_here(session.host(), row)
+        row = store.get(row.id)
     if row.outcome != "cancelled":
         say(f"run {name} has {row.outcome} before it could be cancelled")
         _answer(session, row, asked=asked)
         raise Leave
     say(f"run {name} is cancelled; to take it up again: regrow retry {name}{session.options}")
     _answer(session, row, asked=asked)
-
-
-def _end_here(host: Host, row: RunRow) -> RunRow:
-    driver = host.take_up(row.id)
-    if driver.log.state.ended is not None:  # somebody was faster
-        host.let_go(driver)
-        return host.store.get(row.id)
-    driver.cancel(actor())
-    outermost = driver.log.state.children("")
-    root = outermost[0].call.path if outermost else f"{row.task.rpartition(':')[2].rpartition('.')[2]}#1"
-    conclude(host, driver, root, asyncio.CancelledError())
-    return host.store.get(row.id)
 
 
 def _answer(session: Session, row: RunRow, *, asked: bool) -> None:

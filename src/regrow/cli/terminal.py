@@ -21,6 +21,7 @@ STYLES: Final = {
     "running": "cyan",
     "interrupted": "yellow",
     "waiting": "yellow",
+    "paused": "yellow",
     "failed": "red",
     "unknown": "bold red",
     "cancelled": "magenta",
@@ -32,6 +33,7 @@ MARKS: Final = {
     "running": "●",
     "interrupted": "◌",
     "waiting": "↻",
+    "paused": "‖",
     "failed": "✗",
     "unknown": "?",
     "cancelled": "⊘",
@@ -43,6 +45,7 @@ _PLAIN_MARKS: Final = {
     "●": "*",
     "◌": "o",
     "↻": "~",
+    "‖": "=",
     "✗": "x",
     "⊘": "-",
 }

@@ -12,8 +12,10 @@ from rich.text import Text
 from regrow.cli.terminal import STYLES, TIMES, mark, plain
 from regrow.insight.established import established
 from regrow.insight.healed import growth_words, what_followed
+from regrow.insight.runs import short
 from regrow.insight.tree import Attempt, CallNode, RunTree
 from regrow.insight.workers import Worker
+from regrow.journal.records import CacheHit, RunForked
 from regrow.journal.store import RunRow
 from regrow.values.durations import readable
 from regrow.values.sizes import readable_size
@@ -81,16 +83,31 @@ def _head(row: RunRow, tree: RunTree) -> Iterator[Text]:
     ]
     if row.key is not None:
         facts.insert(1, ("key", row.key))
+    if tree.forked is not None:
+        facts.append(("fork of", _forked_from(tree.forked)))
     if row.held:
         facts.append(("driven by", row.holder))
+    if row.waits_for is not None and row.outcome is None:
+        facts.append(("waits for", row.waits_for))
     if len(tree.drives) > 1:
         facts.append(("taken up", f"{len(tree.drives)} times" + (f", retried {tree.retries}" if tree.retries else "")))
     replayed = sum(drive.replayed or 0 for drive in tree.drives)
     if replayed:
         saved = readable(sum(drive.seconds_saved for drive in tree.drives))
         facts.append(("replayed", f"{replayed} calls were answered from the journal, which saved {saved}"))
+    hits = [call.hit for call in tree.walk() if call.hit is not None]
+    if hits:
+        saved = readable(sum(hit.seconds for hit in hits))
+        calls = "1 call was" if len(hits) == 1 else f"{len(hits)} calls were"
+        facts.append(("cache", f"{calls} answered from the cache, which saved {saved}"))
     for name, value in facts:
         yield Text.assemble((f"  {name:<10}", "dim"), plain(value))
+
+
+def _forked_from(forked: RunForked) -> str:
+    where = f" at {forked.at}" if forked.at else ""
+    changed = (*forked.replaced, *(f"the input {name}" for name in forked.inputs))
+    return f"run {forked.run}{where}" + (f", with another {', '.join(changed)}" if changed else "")
 
 
 def _inside(call: CallNode, row: RunRow, indent: str, *, full: bool) -> Iterator[Text]:
@@ -109,13 +126,13 @@ def _inside(call: CallNode, row: RunRow, indent: str, *, full: bool) -> Iterator
 
 def _grouped(calls: tuple[CallNode, ...], *, full: bool) -> Iterator[list[CallNode]]:
     """Put calls together that differ in nothing that a tree shows, when there are many."""
-    alike: dict[tuple[str, str], list[CallNode]] = {}
+    alike: dict[tuple[str, str, bool], list[CallNode]] = {}
     for call in calls:
         if _is_plain(call):
-            alike.setdefault((call.name, call.status), []).append(call)
-    seen: set[tuple[str, str]] = set()
+            alike.setdefault((call.name, call.status, call.hit is not None), []).append(call)
+    seen: set[tuple[str, str, bool]] = set()
     for call in calls:
-        kind = (call.name, call.status)
+        kind = (call.name, call.status, call.hit is not None)
         if full or call.status != "succeeded" or not _is_plain(call) or len(alike[kind]) < _MANY:
             yield [call]
         elif kind not in seen:
@@ -125,7 +142,8 @@ def _grouped(calls: tuple[CallNode, ...], *, full: bool) -> Iterator[list[CallNo
 
 def _is_plain(call: CallNode) -> bool:
     """Tell whether nothing happened to a call, or inside it, that a line of its own would tell."""
-    return not call.children and len(call.attempts) == 1 and not (call.worker is not None and call.worker.grown)
+    grown = call.worker is not None and call.worker.grown
+    return not call.children and len(call.attempts) == 1 and not grown
 
 
 def _group_line(group: list[CallNode]) -> Text:
@@ -135,6 +153,9 @@ def _group_line(group: list[CallNode]) -> Text:
     text.append(f"  {group[0].kind}", style="dim")
     if seconds:
         text.append(f"  {readable(sum(seconds) / len(seconds))} each, {readable(sum(seconds))} in all", style="dim")
+    hits = [call.hit for call in group if call.hit is not None]
+    if hits:
+        text.append(f"  cache hits, which saved {readable(sum(hit.seconds for hit in hits))}", style="blue")
     peaks = [call.worker.peak for call in group if call.worker is not None and call.worker.peak is not None]
     if peaks:
         text.append(f"  peaks up to {readable_size(max(peaks))}", style="dim")
@@ -144,6 +165,9 @@ def _group_line(group: list[CallNode]) -> Text:
 def _call_lines(call: CallNode, row: RunRow, lead: Text, indent: str, *, full: bool) -> Iterator[Text]:
     yield lead + _call_line(call, row, full=full)
     begin = Text(f"{indent}  ", style="dim")
+    if call.asked is not None:
+        is_open = call.asked.how is None and row.outcome is None
+        yield begin + plain(call.asked.describe(), "yellow" if is_open else "dim")
     for one in call.attempts:
         is_last = one is call.attempts[-1]
         if one.error is not None and len(call.attempts) > 1:  # else its error stands on the call's own line
@@ -174,9 +198,16 @@ def _call_line(call: CallNode, row: RunRow, *, full: bool) -> Text:
         text.append(f"  cut short {'once' if cut == 1 else f'{cut} times'}", style="yellow")
     if len(call.attempts) == 1 and call.attempts[0].error is not None:
         text.append_text(plain(f"  {call.attempts[0].error.summary()}", "red"))
+    if call.hit is not None:
+        text.append_text(plain(f"  {_hit_words(call.hit, row)}", "blue"))
     if full and call.inputs:
         text.append_text(plain(f"  {call.inputs}", "dim"))
     return text
+
+
+def _hit_words(hit: CacheHit, row: RunRow) -> str:
+    whose = "this run" if hit.run == row.id else f"run {short(hit.run)}"
+    return f"cache hit: computed by {hit.path} of {whose}, {ago(time.time() - hit.time)}, saved {readable(hit.seconds)}"
 
 
 def _status(call: CallNode, row: RunRow) -> str:

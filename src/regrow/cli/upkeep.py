@@ -26,7 +26,7 @@ from regrow.insight.collect import loose_blobs, old_runs
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import RunEnded, RunRetried, unseal_all
 from regrow.journal.sqlite import FORMAT
-from regrow.journal.store import LEASE_SECONDS, RunRow, Store
+from regrow.journal.store import LEASE_SECONDS, DamagedRow, RunRow, Store
 from regrow.values.durations import readable, seconds
 
 
@@ -93,8 +93,10 @@ def doctor(session: Session, *, run: str | None) -> None:
 
 
 def _check(store: Store, found: _Findings, typed: str | None, project: str) -> None:
-    rows = store.runs() if typed is None else [find_run(store, typed, project)]
+    damaged: list[DamagedRow] = []
+    rows = store.runs(damaged=damaged) if typed is None else [find_run(store, typed, project)]
     found.problems.extend(Problem(sentence) for sentence in store.check())
+    found.problems.extend(Problem(one.text, one.run) for one in damaged)
     with bar("verifying runs", len(rows)) as advance:
         for row in rows:
             _check_one(store, row, found)

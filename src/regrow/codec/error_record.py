@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NetworkKind = Literal["rate-limited", "unavailable", "connection-lost"]
 
+MAX_DEPTH: Final = 17
+"""How many records of exceptions lie one in another at most: causes, contexts and members of groups."""
 RECORD: Final = "__regrow_record__"
 """The attribute by which an exception that was made out of a record remembers it."""
 
@@ -75,6 +77,28 @@ class ErrorRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     members: tuple[ErrorRecord, ...] = ()
     layer: Layer = "logical"
     network: NetworkView | None = None
+
+    def depth(self) -> int:
+        """Give how many records lie one in another, this one counted; found without descending into them.
+
+        What somebody made up may be so deep that it is read here, and cannot be where the stack is a little higher.
+        """
+        depth, level = 0, [self]
+        while level:
+            depth += 1
+            level = [inner for one in level for inner in (one.cause, one.context, *one.members) if inner is not None]
+        return depth
+
+    def within(self, depth: int) -> ErrorRecord:
+        """Give it without what lies deeper than so many levels, of which this one is the first."""
+        if self.depth() <= depth:
+            return self
+        return msgspec.structs.replace(
+            self,
+            cause=self.cause.within(depth - 1) if self.cause is not None and depth > 1 else None,
+            context=self.context.within(depth - 1) if self.context is not None and depth > 1 else None,
+            members=tuple(member.within(depth - 1) for member in self.members if depth > 1),
+        )
 
     def summary(self) -> str:
         """Give it in one line, such as ``ValueError: message``."""

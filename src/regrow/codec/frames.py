@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import os
 import sysconfig
 from collections import deque
 from pathlib import Path
@@ -71,14 +72,20 @@ def clean(text: str) -> str:
     return redact(text).encode("utf-8", "backslashreplace").decode()
 
 
-_REGROW: Final = str(Path(__file__).resolve().parents[1])
-_STANDARD: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+_REGROW: Final = str(Path(__file__).resolve().parents[1]) + os.sep
+_EXAMPLES: Final = f"{_REGROW}examples{os.sep}"
+_STANDARD: Final = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 
 
 def is_own(file: str) -> bool:
-    """Tell whether a file is the user's own, and not regrow's, the standard library's or an installed package's."""
+    """Tell whether a file is the user's own, and not regrow's, the standard library's or an installed package's.
+
+    regrow's examples are written as a user would, and count as that: `regrow why` points into them.
+    """
     if file.startswith("<frozen "):
         return False
+    if file.startswith(_EXAMPLES):
+        return True
     parts = Path(file).parts
     if "site-packages" in parts or "dist-packages" in parts:
         return False

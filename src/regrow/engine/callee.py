@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Literal
 
 from regrow.engine.branches import Branch
@@ -25,6 +25,8 @@ class Callee:
         ref: where it is defined, as ``module:qualname``; empty for what only the engine calls.
         options: how its calls are carried out.
         reconciler: the function that knows what became of a once-only call, if there is one.
+        fingerprint: gives a digest of the code that its result depends on, without globals that are named to it; None
+            for what is never shared.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Callee:
         "_names",
         "_plain",
         "_required",
+        "fingerprint",
         "function",
         "kind",
         "mode",
@@ -44,10 +47,18 @@ class Callee:
     )
 
     def __init__(  # noqa: PLR0917 - what a function is
-        self, function: Callable[..., Any], kind: CallKind, mode: Mode, options: Options, name: str, ref: str = ""
+        self,
+        function: Callable[..., Any],
+        kind: CallKind,
+        mode: Mode,
+        options: Options,
+        name: str,
+        ref: str = "",
+        fingerprint: Callable[[Collection[str]], bytes] | None = None,
     ) -> None:
         """Read the function's signature once; calls are many."""
         self.ref = ref
+        self.fingerprint = fingerprint
         self.function = function
         self.kind: CallKind = kind
         self.mode: Mode = mode
@@ -84,7 +95,8 @@ class Callee:
 
     def with_options(self, options: Options) -> Callee:
         """Give the same function under other options."""
-        return Callee(self.function, self.kind, self.mode, options, options.name or self.name, self.ref)
+        name = options.name or self.name
+        return Callee(self.function, self.kind, self.mode, options, name, self.ref, self.fingerprint)
 
     def inputs(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Give the inputs of a call by parameter: equal calls give equal inputs, however they are written.

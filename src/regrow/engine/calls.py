@@ -13,17 +13,21 @@ from typing import Any
 
 import msgspec
 
-from regrow.codec import capture
+from regrow.codec import capture, rebuild
 from regrow.engine import decide
-from regrow.engine.callee import Callee, Invocation
+from regrow.engine.advice import GIVE_UP, STOP, advisers_of, edit, follow, is_advised
+from regrow.engine.approvals import approver_of
+from regrow.engine.caching import Errand, Hit, Pause, ask, share
+from regrow.engine.callee import Callee, Invocation, Mode
 from regrow.engine.committer import Ticket
 from regrow.engine.driver import GRACE_SECONDS, Driver
 from regrow.engine.failing import allowed_to, body_of, given_to, judge
 from regrow.engine.healer import GiveUp
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
+from regrow.engine.todo import AwaitRecorded, AwaitTurn, Hold, WaitUntil
 from regrow.engine.vault import Kept
-from regrow.errors import Failure, OutcomeUnknown, TimedOut, UsageError
+from regrow.errors import Denied, Failure, OutcomeUnknown, TimedOut, UsageError
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -53,29 +57,13 @@ class RunBody(msgspec.Struct, frozen=True):
     scope: Scope
 
 
-class WaitUntil(msgspec.Struct, frozen=True):
-    """Wait for a moment, in seconds since the epoch."""
-
-    moment: float
-
-
-class AwaitTurn(msgspec.Struct, frozen=True):
-    """Wait until the code has been given all outcomes that were recorded before this call's."""
-
-    known: CallState
-
-
-class AwaitRecorded(msgspec.Struct, frozen=True):
-    """Wait until the code has been given all recorded outcomes: this call's, which is new, comes after them."""
-
-
 class _Result(msgspec.Struct, frozen=True):
     """What an attempt gave, whatever that is."""
 
     value: Any
 
 
-Todo = RunBody | WaitUntil | AwaitTurn | AwaitRecorded | Ticket
+Todo = RunBody | WaitUntil | Pause | Hold | AwaitTurn | AwaitRecorded | Ticket
 """What a life asks for. A ticket is something that must become durable before the call goes on."""
 
 _Life = Generator[Todo, Any, Any]
@@ -94,7 +82,13 @@ async def call_async(invocation: Invocation) -> Any:
                 if isinstance(todo, RunBody):
                     result = await _run_body(driver, todo, invocation)
                 elif isinstance(todo, WaitUntil):
-                    await driver.wait_until(todo.moment)
+                    with driver.holding_back(), driver.holding.at_rest(invocation.branch.scope.path):
+                        await driver.wait_until(todo.moment)
+                elif isinstance(todo, Pause):
+                    with driver.holding.at_rest(invocation.branch.scope.path):
+                        await asyncio.sleep(todo.seconds)
+                elif isinstance(todo, Hold):
+                    await driver.hold(todo.path)
                 elif isinstance(todo, AwaitTurn):
                     await driver.take_turn(todo.known)
                 elif isinstance(todo, AwaitRecorded):
@@ -122,7 +116,13 @@ def call_sync(invocation: Invocation) -> Any:
                 if isinstance(todo, RunBody):
                     result = driver.executor.run_blocking(todo.callee, todo.scope, invocation.args, invocation.kwargs)
                 elif isinstance(todo, WaitUntil):
-                    driver.wait_in_thread_until(todo.moment)
+                    with driver.holding.at_rest(invocation.branch.scope.path):
+                        driver.wait_in_thread_until(todo.moment)
+                elif isinstance(todo, Pause):
+                    with driver.holding.at_rest(invocation.branch.scope.path):
+                        driver.pause_in_thread(todo.seconds)
+                elif isinstance(todo, Hold):
+                    driver.hold_in_thread(todo.path)
                 elif not isinstance(todo, AwaitTurn | AwaitRecorded):  # only coroutines take turns
                     driver.durable_in_thread(todo)
             except BaseException as error:  # noqa: BLE001 - the life decides what it means
@@ -152,26 +152,49 @@ def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
         if loop is not None and driver.is_out_of_turn(known):
             yield AwaitTurn(known)
         return driver.replay(known, decision.outcome)
+    if driver.holds_back:
+        yield Hold(invocation.branch.scope.path)
     if isinstance(decision, decide.AskOutcome):
         decision = yield from _reconcile(driver, invocation.callee, call, decision, loop)
+    return (yield from _carry_out(driver, invocation, call, known, decision, loop))
+
+
+def _carry_out(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver,
+    invocation: Invocation,
+    call: Call,
+    known: CallState | None,
+    decision: decide.Decision,
+    loop: _Loop,
+) -> _Life:
+    """Bring a call to an outcome that it does not have yet: by executing it, unless an equal call was executed."""
     outer = invocation.branch.scope
     driver.begin(outer)
     started = driver.now()
     attempt = 1
+    errand: Errand | None = None
     try:
         if isinstance(decision, decide.Accept):
             return (yield from _accept(driver, call, decision, loop))
         assert isinstance(decision, decide.Execute)  # noqa: S101 - the only one left, for the type checker
         attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
+        if (cache := invocation.callee.options.cache) is not None:
+            asked = yield from ask(driver, invocation, call, known, cache, in_loop=loop is not None)
+            if isinstance(asked, Hit):
+                return (yield from _take(driver, call, attempt, started, asked, loop))
+            errand = asked
         while True:
             if moment:
                 yield WaitUntil(moment)
-            started = driver.now()
-            if first_begun is None:
-                first_begun = started
             options = invocation.callee.options
+            said = yield from _ask_people(driver, invocation, call, known, attempt, loop)
+            if isinstance(said, _Result):
+                return said.value
+            known = said
+            started = driver.now()
+            first_begun = started if first_begun is None else first_begun
             scope = Scope(driver, call, outer, attempt=attempt, known=known, options=options, first_begun=first_begun)
-            outcome = yield from _attempt(driver, invocation.callee, call, scope, loop)
+            outcome = yield from _attempt(driver, invocation.callee, call, scope, errand, loop)
             if isinstance(outcome, _Result):
                 return outcome.value
             known = driver.log.state.calls[call.path]
@@ -183,13 +206,94 @@ def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
         driver.note_given_up(outer, CallCancelled(call, attempt, started))
         raise
     finally:
+        if errand is not None:
+            errand.end()
         driver.end(outer)
 
 
-def _attempt(
-    driver: Driver, callee: Callee, call: Call, scope: Scope, loop: _Loop
+def _take(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, call: Call, attempt: int, started: float, hit: Hit, loop: _Loop
+) -> _Life:
+    """Record the outcome of an equal call as this one's, and give it to the code."""
+    if loop is not None and driver.is_ahead():
+        yield AwaitRecorded()
+    driver.check()
+    artifact, origin = hit.artifact, hit.artifact.origin
+    driver.tally.cached += 1
+    driver.tally.cached_seconds += origin.seconds
+    if artifact.error is not None:
+        yield driver.record(CallFailed(call, attempt, started, artifact.error, hit=origin), loop)
+        raise decide.mark(rebuild(artifact.error), driver.run, call.path)
+    assert artifact.value is not None  # noqa: S101 - one of the two is always there
+    outdated = driver.checkpoint_of(call.path)
+    yield driver.record(CallSucceeded(call, attempt, started, artifact.value, hit=origin), loop, artifact.blobs)
+    driver.drop(outdated)
+    return hit.result
+
+
+def _ask_people(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, invocation: Invocation, call: Call, known: CallState | None, attempt: int, loop: _Loop
+) -> Generator[Todo, Any, CallState | _Result | None]:
+    """Have people say what is theirs to say before an attempt begins; give what is known then, or the call's result."""
+    if known is not None and is_advised(known):
+        advised = yield from _advised(driver, invocation, call, known, attempt, loop)
+        if isinstance(advised, _Result):
+            return advised
+        known = advised
+    options = invocation.callee.options
+    if options.approve is not None:
+        waiting = Scope(driver, call, invocation.branch.scope, attempt=attempt, options=options)
+        yield from _approved(driver, invocation.callee, call, waiting, loop)
+    return known
+
+
+def _advised(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, invocation: Invocation, call: Call, known: CallState, attempt: int, loop: _Loop
+) -> Generator[Todo, Any, CallState | _Result]:
+    """Do what people have said about failed attempts: give the call as if that had been their remedy, or its result."""
+    started = driver.now()
+    attempts = list(known.attempts)
+    mode: Mode = "sync" if loop is None else "async"
+    for place, adviser, scope in advisers_of(invocation, known, invocation.branch.scope, mode):
+        failed = attempts[place]
+        assert isinstance(failed, AttemptFailed)  # noqa: S101 - only such are put to people
+        said = follow(invocation, failed, (yield RunBody(adviser, scope)))
+        driver.check()
+        if said.result is not None:
+            kept = driver.keep(said.result[0], "result")
+            yield driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
+            return _Result(said.result[0])
+        if said.word == STOP:
+            driver.cancel(f"whoever was asked about {call.path}")
+            raise asyncio.CancelledError
+        if said.word == GIVE_UP:
+            yield driver.record(CallFailed(call, attempt, started, failed.error, failed.again), loop)
+            raise decide.mark(rebuild(failed.error), driver.run, call.path)
+        if said.inputs is not None:
+            edit(invocation, said.inputs)
+        attempts[place] = msgspec.structs.replace(failed, remedy=said.remedy)
+    return msgspec.structs.replace(known, attempts=tuple(attempts))
+
+
+def _approved(driver: Driver, callee: Callee, call: Call, scope: Scope, loop: _Loop) -> Generator[Todo, Any, None]:
+    """Let nothing run before somebody has approved it; raise `Denied` if they say no. No retry follows that."""
+    started = driver.now()
+    try:
+        yield RunBody(*approver_of(callee, scope, "sync" if loop is None else "async"))
+    except Denied as denied:
+        driver.check()
+        again = decide.blame(denied, driver.run, call.path)
+        yield driver.record(CallFailed(call, scope.attempt, started, capture(denied), again), loop)
+        raise decide.mark(denied, driver.run, call.path) from None
+
+
+def _attempt(  # noqa: PLR0917 - what a life knows by now
+    driver: Driver, callee: Callee, call: Call, scope: Scope, errand: Errand | None, loop: _Loop
 ) -> Generator[Todo, Any, _Result | float]:
     """Make one attempt; give its result or the moment of the next one, or raise the error if there is none."""
+    if driver.holds_back:
+        yield Hold(call.path)
+    driver.check()  # a long wait may lie behind it
     attempt, started = scope.attempt, driver.now()
     scope.begun, scope.allowed = started, allowed_to(driver, scope)
     if scope.options.once:
@@ -199,7 +303,11 @@ def _attempt(
     if callee.isolated:
         scope.resources = given_to(driver, scope)
     try:
-        result = yield RunBody(body_of(callee, scope), scope)
+        body = body_of(callee, scope)
+        # What a fallback gives answers this call and no other: the next time the function itself may succeed.
+        errand = errand if body is callee else None
+        with driver.at_work(call.path, isolated=body.isolated):
+            result = yield RunBody(body, scope)
         driver.check()
         driver.look_for_passed_over(call.path)
         if isinstance(result, Kept):
@@ -217,17 +325,18 @@ def _attempt(
             yield AwaitRecorded()
     else:
         driver.tally.executed += 1
+        share(errand, kept, driver.now() - started)
         outdated = driver.checkpoint_of(call.path) if call.kind == "task" else None
         ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
         if ticket is not None:
             yield ticket
         driver.drop(outdated)
         return _Result(result)
-    return (yield from _failed(driver, callee, call, scope, error, loop))
+    return (yield from _failed(driver, callee, call, scope, error, errand, loop))
 
 
 def _failed(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, callee: Callee, call: Call, scope: Scope, error: Exception, loop: _Loop
+    driver: Driver, callee: Callee, call: Call, scope: Scope, error: Exception, errand: Errand | None, loop: _Loop
 ) -> Generator[Todo, Any, _Result | float]:
     """Say what follows from a failed attempt, and record it; gives and raises what `_attempt` does."""
     attempt, started = scope.attempt, scope.begun
@@ -239,7 +348,10 @@ def _failed(  # noqa: PLR0917 - what a life knows by now
     verdict = judge(driver, scope, error)
     if isinstance(verdict, GiveUp):
         driver.tally.executed += 1
-        yield driver.record(CallFailed(call, attempt, started, capture(error), again), loop)
+        captured = capture(error)
+        if errand is not None:
+            errand.leave_failure(captured, driver.now() - started)
+        yield driver.record(CallFailed(call, attempt, started, captured, again), loop)
         raise decide.mark(error, driver.run, call.path)
     failed = AttemptFailed(
         call, attempt, started, capture(error), verdict.moment, again, verdict.remedy, verdict.chosen_by, verdict.counts

@@ -7,8 +7,12 @@ import asyncio
 from regrow.codec import ErrorRecord, capture
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
-from regrow.errors import Divergence, OutcomeUnknown, RunCancelled
+from regrow.errors import Divergence, OutcomeUnknown, RunCancelled, RunPaused, RunStopped
 from regrow.journal.records import DriverClosed, RunEnded, RunOutcome
+
+PAUSED = "paused by"
+STOPPED = "stopped by"
+"""How the reason begins for which a driver let go of a run that somebody else had paused or stopped."""
 
 
 def conclude(host: Host, driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
@@ -30,6 +34,9 @@ def conclude(host: Host, driver: Driver, root: str, error: BaseException | None)
 
 
 def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseException | None:
+    if driver.forced:  # the run is over since, and whatever its code has come to is no part of it
+        by_hand = isinstance(error, KeyboardInterrupt | SystemExit)
+        return error if by_hand else _cancelled(driver)
     halted, interrupted = driver.halted, driver.closing
     driver.closing = True  # strands that the code has left behind may run on, but no longer as part of this run
     if halted is not None:
@@ -40,13 +47,15 @@ def _write_end(driver: Driver, root: str, error: BaseException | None) -> BaseEx
         return error if isinstance(error, KeyboardInterrupt | SystemExit) else halted
     if interrupted:
         _close(driver, error)
+        if driver.let_go_for is not None and not isinstance(error, KeyboardInterrupt | SystemExit):
+            return driver.let_go_for
         return error or asyncio.CancelledError()
     if error is None:
         _end(driver, "succeeded")
         return None
     if driver.cancelled_by is not None and isinstance(error, asyncio.CancelledError):
         _end(driver, "cancelled", again=(root,), reason=f"cancelled by {driver.cancelled_by}")
-        return RunCancelled(driver.run, f"run {driver.run} was cancelled by {driver.cancelled_by}")
+        return _cancelled(driver)
     if isinstance(error, Exception | asyncio.CancelledError):
         _end(driver, "failed", capture(error), again=(root,))
         return error
@@ -68,6 +77,20 @@ def _end(
     driver.hand_in(event, at_last=at_last)
 
 
+def _cancelled(driver: Driver) -> RunCancelled:
+    return RunCancelled(driver.run, f"run {driver.run} was cancelled by {driver.cancelled_by}")
+
+
+def _reason(driver: Driver, error: BaseException | None) -> str:
+    match driver.let_go_for:
+        case RunPaused(by=by):
+            return f"{PAUSED} {by}"
+        case RunStopped(by=by, reason=reason):
+            return f"{STOPPED} {by}{f': {reason}' if reason else ''}"
+        case _:
+            return type(error).__name__ if error is not None else "let go"
+
+
 def _close(driver: Driver, error: BaseException | None) -> None:
-    reason = type(error).__name__ if error is not None else "let go"
+    reason = _reason(driver, error)
     driver.hand_in(DriverClosed(reason, driver.tally.replayed, driver.tally.seconds_saved))

@@ -25,6 +25,7 @@ from regrow.engine.decide import mark
 from regrow.engine.desk import Desk
 from regrow.engine.executor import Executor
 from regrow.engine.healer import Healer
+from regrow.engine.holding import LOOK_SECONDS, Holding
 from regrow.engine.log import RunLog
 from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
@@ -43,6 +44,7 @@ from regrow.journal.records import (
     Diverged,
     Event,
     Record,
+    RunEnded,
     Value,
 )
 from regrow.journal.signals import Signals
@@ -147,8 +149,14 @@ class Driver:
         closing: the run is over for this driver, or being let go of to be resumed later: nothing new begins, and what
             is cut short now is not recorded as given up.
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
+        grace: how many seconds its workers have to clean up when it is cancelled; None for the usual.
+        forced: whether the run was ended without its code, which may still run.
+        holding: whether new calls are held back, and what runs meanwhile.
+        let_go_for: why the run is being let go of, if that is what its caller is to be told.
         held_back: how many strands wait for their turn, or for a cancellation that is recorded.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
+        strike: interrupts synchronous code in the main thread, whatever that does right now.
+        leave: has whoever waits for the code wait no longer.
         is_abandoned: tells whether nobody can ever go on with the code, because its event loop was closed.
     """
 
@@ -177,7 +185,13 @@ class Driver:
         self.halted: RegrowError | None = None
         self.closing = False
         self.cancelled_by: str | None = None
+        self.grace: float | None = None
+        self.forced = False
+        self.holding = Holding()
+        self.let_go_for: RegrowError | None = None
         self.held_back = 0
+        self.strike: Callable[[], None] = _nothing
+        self.leave: Callable[[], None] = _nothing
         self.interrupt: Callable[[], None] = self.interrupt_at_next_call
         self.is_abandoned: Callable[[], bool] = lambda: False
         self._committer = committer
@@ -498,16 +512,66 @@ class Driver:
         else:
             self.halt(StoreUnavailable(f"recording was cut short by {type(problem).__name__}; resume run {self.run}"))
 
-    def let_go(self) -> None:
-        """Begin to end: nothing new begins, and what is cut short from now on is not recorded."""
+    def let_go(self, why: RegrowError | None = None) -> None:
+        """Begin to end: nothing new begins, and what is cut short from now on is not recorded.
+
+        Args:
+            why: what the caller of the run is told; None for what comes out of its code.
+        """
+        if why is not None and not self.closing:
+            self.let_go_for = why
         self.closing = True
         self.interrupt()
 
-    def cancel(self, actor: str) -> None:
-        """Cancel the run: the code gets a ``CancelledError``, once."""
+    def cancel(self, actor: str, grace: float | None = None) -> None:
+        """Cancel the run: the code gets a ``CancelledError``, once; its workers are ended after `grace` seconds."""
         if self.cancelled_by is None and not self.closing:
-            self.cancelled_by = actor
+            self.cancelled_by, self.grace = actor, grace
             self.interrupt()
+
+    def end_by_force(self, actor: str) -> bool:
+        """End the run as cancelled, without its code. Tells whether it did; otherwise it was over, or is now.
+
+        Nothing that the code does from then on is recorded, and no call of it begins.
+        """
+        with self._lock:
+            if self.is_over:
+                return False
+            self.forced = self.closing = True
+            self.cancelled_by = self.cancelled_by or actor
+            root = tuple(one.call.path for one in self.log.state.children(""))
+            self.hand_in(RunEnded("cancelled", again=root, reason=f"cancelled by {actor}, by force"))
+        self.interrupt()
+        return True
+
+    # -- holding back --------------------------------------------------------------------------------------------------
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a call that is about to begin is to wait until the run is let go of."""
+        return self.holding.on and self.cancelled_by is None
+
+    async def hold(self, path: str) -> None:
+        """Hold a strand of a call back, in a coroutine, until its run is let go of or cancelled.
+
+        Raises:
+            CancelledError: the run is let go of.
+        """
+        with self.holding.at_rest(path):
+            while self.holds_back:
+                self.check()
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def hold_in_thread(self, path: str) -> None:
+        """Hold a strand back in a thread. Raises what `hold` does."""
+        with self.holding.at_rest(path):
+            while self.holds_back:
+                self.check()
+                self.pause_in_thread(LOOK_SECONDS)
+
+    def at_work(self, path: str, *, isolated: bool) -> contextlib.AbstractContextManager[None]:
+        """Count a call's body as running; what runs in a worker is counted where that is looked after."""
+        return contextlib.nullcontext() if isolated else self.holding.at_work(path)
 
     # -- waiting -------------------------------------------------------------------------------------------------------
 
@@ -561,3 +625,7 @@ class Driver:
     def _tell(self, news: Record | Replayed) -> None:
         for observer in self._observers:
             observer(news)
+
+
+def _nothing() -> None:
+    """Stands for what cannot be done here."""

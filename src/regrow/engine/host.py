@@ -14,21 +14,29 @@ from typing import TYPE_CHECKING
 
 from regrow._version import __version__
 from regrow.engine.committer import Committer
+from regrow.engine.desk import Desk, StoreDesk
 from regrow.engine.driver import Driver, Observer
 from regrow.engine.executor import Executor
 from regrow.engine.healer import Healer
+from regrow.engine.heed import heed
 from regrow.engine.log import RunLog
 from regrow.engine.run_logging import run_logging
 from regrow.engine.vault import Vault
-from regrow.errors import LeaseLost, RunHeld, RunOver, StoreError
+from regrow.errors import LeaseLost, RunHeld, RunOver, RunPaused, RunStopped, StoreError
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
+from regrow.journal.orders import GRACE_SECONDS, Order, in_force
 from regrow.journal.records import DriverClosed, DriverOpened, RunCreated, RunRetried
+from regrow.journal.signals import Signals
 from regrow.journal.store import LEASE_SECONDS, LogLine, SizeSeen, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BEAT_SECONDS = 1.0
-"""Between two heartbeats: how long a cancellation from outside may go unnoticed. Leases last many times longer."""
+"""Between two heartbeats. Leases last many times longer."""
+_LOOK_SECONDS = 0.25
+"""Between two looks at what is ordered from outside: a stop holds within 2 seconds, of which a look may take most."""
 
 
 class Host:
@@ -53,6 +61,8 @@ class Host:
         """Be ready to drive runs of `store`; nothing is registered or started before the first."""
         self.store = store
         self._beat_seconds = min(_BEAT_SECONDS, lease_seconds / 3)
+        self._look_seconds = min(_LOOK_SECONDS, self._beat_seconds)
+        self._known_since: dict[tuple[str, str], float] = {}
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
         self.executor = executor
@@ -74,6 +84,7 @@ class Host:
         created_blobs: tuple[str, ...] = (),
         retry_as: str | None = None,
         even_if_over: bool = False,
+        even_if_paused: bool = False,
         strict: bool = False,
         observers: tuple[Observer, ...] = (),
     ) -> Driver:
@@ -84,13 +95,17 @@ class Host:
             created: how the run came to be, for one that has no record yet.
             created_blobs: the blobs that its inputs need.
             retry_as: who wants a run that has failed or was cancelled to be tried again.
-            even_if_over: take it up though it has ended, not to go on with it but to add what somebody says of it.
+            even_if_over: take it up though it has ended, or is paused or stopped: not to go on with it, but to add what
+                somebody says of it.
+            even_if_paused: take it up though it is paused, which it then is no longer.
             strict: raise where code and journal part.
             observers: are told of everything that the driver appends and replays.
 
         Raises:
             RunHeld: another live process drives it.
             RunOver: it has ended, perhaps just now in another process.
+            RunPaused: somebody has paused it.
+            RunStopped: somebody has stopped everything.
             Corrupted: its journal is not what was written.
         """
         holder = self._awake()
@@ -101,6 +116,8 @@ class Host:
                 raise RunHeld(run, "this very process") from None
             raise
         try:
+            if not even_if_over:
+                self._refuse_if_ordered(run, even_if_paused=even_if_paused)
             log = RunLog(run, self.store.read(run), epoch, self._clock)
             if log.state.ended is not None and retry_as is None and not even_if_over:
                 raise RunOver(run, f"run {run} has {log.state.ended.outcome} already")
@@ -138,6 +155,9 @@ class Host:
         try:
             self.committer.flush()
             self._flush_logs()
+            if driver.tally.cached:
+                with contextlib.suppress(StoreError):  # how often something was found is worth no failure
+                    self.cache.settle()
             if not driver.log.ended_here or driver.halted is not None:
                 # Otherwise the record of the end has gone in, and has ended the lease as well.
                 self.store.release(driver.run, driver.log.epoch)
@@ -150,12 +170,54 @@ class Host:
             self.committer.forget(driver.run, driver.log.epoch)
             self._rest_if_idle()
 
+    def refuse_if_stopped(self, project: str, run: str = "") -> None:
+        """Let nothing of a project begin that was stopped.
+
+        Raises:
+            RunStopped: it was, or the whole store.
+        """
+        if (stop := in_force(self.store.stops(), project)) is not None:
+            raise RunStopped(run, stop.actor, stop.time, stop.reason, stop.project)
+
+    def _refuse_if_ordered(self, run: str, *, even_if_paused: bool) -> None:
+        """Look at the orders once the lease is ours: what is ordered later, a heartbeat will find."""
+        row = self.store.get(run)
+        self.refuse_if_stopped(row.project, run)
+        if row.paused_by is None:
+            return
+        if not even_if_paused:
+            raise RunPaused(run, row.paused_by, row.paused_at or 0.0)
+        self.store.lift_pause(run)
+
+    def cancel(self, driver: Driver, actor: str, grace: float = GRACE_SECONDS) -> None:
+        """Cancel a run that this process drives, and by force if it has not ended after so many seconds."""
+        self.store.request_cancel(driver.run, actor, grace=grace)
+        driver.cancel(actor, grace)
+
+    def end_by_force(self, driver: Driver, actor: str) -> None:
+        """End a run as cancelled whose code does not end; what that does from now on is no part of the run."""
+        if driver.end_by_force(actor):
+            with contextlib.suppress(StoreError):  # then the lease goes when its time is over
+                self.let_go(driver)
+            driver.leave()
+            driver.strike()
+
     def close(self) -> None:
         """Stop the heartbeat and withdraw from the store, which stays open."""
         with self._lock:
             self._unreleased.clear()
             self._drivers.clear()
         self._rest_if_idle()
+
+    @property
+    def asks(self) -> Desk:
+        """See `Surroundings.asks`."""
+        return StoreDesk(self.store)
+
+    @property
+    def signals(self) -> Signals:
+        """See `Surroundings.signals`."""
+        return self.store.signals
 
     def note_log(self, run: str, line: LogLine) -> None:
         """Keep a log line until the next heartbeat writes it."""
@@ -173,6 +235,16 @@ class Host:
     def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
         """See `Surroundings.release_blobs`."""
         self.store.release_blobs(run, digests)
+
+    @property
+    def cache(self) -> SharedCache:
+        """See `Surroundings.cache`."""
+        return self.store.cache
+
+    @property
+    def memories(self) -> Memories:
+        """See `Surroundings.memories`."""
+        return self.store.memories
 
     def _awake(self) -> str:
         """Register with the store and start the heartbeat, unless that is done; give the holder's name."""
@@ -197,9 +269,17 @@ class Host:
                     self.store.unregister(holder)
 
     def _beat(self, holder: str, stop: threading.Event) -> None:
-        while not stop.wait(self._beat_seconds):
+        waited = 0.0
+        while not stop.wait(self._look_seconds):
             with self._lock:
                 drivers, unreleased = dict(self._drivers), dict(self._unreleased)
+            # Before anything is written: whoever waits for the database must not keep an order waiting.
+            with contextlib.suppress(StoreError):
+                self._heed_orders(holder, drivers)
+            waited += self._look_seconds
+            if waited < self._beat_seconds:
+                continue
+            waited = 0.0
             try:
                 for run, epoch in unreleased.items():
                     self.store.release(run, epoch)
@@ -215,11 +295,39 @@ class Host:
             except StoreError:
                 continue  # a lease outlives many beats; if this lasts, appending fails too, and says so
             for run, driver in drivers.items():
-                if run in held:
-                    if (actor := held[run]) is not None:
-                        driver.cancel(actor)
-                elif run in self._drivers and driver.log.state.ended is None:
+                if run not in held and run in self._drivers and driver.log.state.ended is None:
                     driver.halt(LeaseLost(run, f"the lease on run {run} was lost to another driver"))
+
+    def _heed_orders(self, holder: str, drivers: dict[str, Driver]) -> None:
+        if not drivers:
+            return
+        stops, orders = self.store.stops(), self.store.orders(holder)
+        for run, driver in drivers.items():
+            stop = in_force(stops, driver.project)
+            if stop is not None and not driver.closing:
+                driver.let_go(RunStopped(run, stop.actor, stop.time, stop.reason, stop.project))
+                driver.strike()
+            if (order := orders.get(run)) is not None:
+                self._heed(driver, order)
+        self._known_since = {known: since for known, since in self._known_since.items() if known[0] in orders}
+
+    def _heed(self, driver: Driver, order: Order) -> None:
+        now = time.monotonic()
+        since = now - self._known_since.setdefault((driver.run, order.what), now)
+        at_rest = driver.holding.on and driver.holding.is_at_rest  # what had begun just before has been counted by now
+        match heed(order, since=since, at_rest=at_rest):
+            case "cancel":
+                driver.cancel(order.actor, order.grace)
+            case "end by force":
+                self.end_by_force(driver, order.actor)
+            case "hold" if not driver.holding.on:
+                driver.holding.begin()
+            case "let go" if not driver.closing:
+                driver.holding.begin()
+                driver.let_go(RunPaused(driver.run, order.actor, self.store.get(driver.run).paused_at or 0.0))
+                driver.strike()
+            case "nothing" | "hold" | "let go":
+                pass
 
     def _give_up(self, driver: Driver) -> None:
         """Let go of a run whose event loop was closed under it: nobody can ever go on with its code here."""

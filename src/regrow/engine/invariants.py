@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from regrow.journal.records import (
+    Answered,
+    Asked,
     AttemptFailed,
     CallCancelled,
     CallFailed,
@@ -55,10 +57,9 @@ def check_run(records: Sequence[Record]) -> list[Violation]:
     found: list[Violation] = []
     if not records:
         return found
-    envelopes, ends, calls, workers = _Envelopes(), _Ends(), _Calls(), _Workers()
+    rules = (_Envelopes(), _Ends(), _Calls(), _Workers(), _Asks())
     for record in records:
-        for rule, text in (*envelopes.see(record), *ends.see(record), *calls.see(record), *workers.see(record)):
-            found.append(Violation(record.seq, rule, text))
+        found.extend(Violation(record.seq, rule, text) for one in rules for rule, text in one.see(record))
     return found
 
 
@@ -186,6 +187,27 @@ class _Workers:
                 self._checkpoints[event.path] = event.number
             case _:
                 return
+
+
+class _Asks:
+    """What is answered was asked, and is decided once."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, str] = {}
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        if isinstance(event, Asked):
+            self._open[event.call.path] = event.ask
+        elif isinstance(event, Answered):
+            if self._open.get(event.path) != event.ask:
+                yield "what is answered is open", f"{event.ask} of {event.path} is answered, and is not open"
+        elif (
+            isinstance(event, CallSucceeded | CallFailed)
+            and event.call.kind == "ask"
+            and self._open.pop(event.call.path, None) is None
+        ):
+            yield "what has an answer was asked", f"{event.call.path} has an outcome, and was never asked"
 
 
 def _name(event: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from regrow.engine.state import RunState
+from regrow.errors import Corrupted
 from regrow.journal.records import Event, Record, RunEnded, RunRetried, StoredRecord, seal, unseal_all
 from regrow.journal.store import Entry
 
@@ -23,7 +24,8 @@ class RunLog:
         """Take up a run where its stored records end.
 
         Raises:
-            Corrupted: they are not what was written.
+            Corrupted: they are not what was written, or the lease is not above that of the last one: the list of runs
+                lies outside of the chain, and two drivers must never write under one epoch.
             UnreadableFormat: a newer version wrote them.
         """
         self.run = run
@@ -33,6 +35,12 @@ class RunLog:
         self._clock = clock
         for record in unseal_all(run, stored):
             self.state.apply(record)
+        if epoch <= self.state.epoch:
+            raise Corrupted(
+                f"run {run}: its lease has epoch {epoch}, and its last record was written under epoch "
+                f"{self.state.epoch}: the list of runs is damaged; `regrow export` it, and import that into another "
+                f"store"
+            )
         self._previous = stored[-1].hash if stored else b""
 
     def append(self, event: Event, blobs: tuple[str, ...] = (), actor: str = "driver") -> tuple[Record, Entry]:

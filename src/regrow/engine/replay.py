@@ -15,6 +15,10 @@ from regrow.engine.callee import Invocation
 from regrow.engine.state import CallState, RunState
 from regrow.journal.records import CallCancelled, CallFailed
 
+ASIDE = "/~approve/"
+"""The strand of a call on which regrow itself asks people about it. The body neither makes these calls nor misses them:
+a worker, for one, runs the body of a call that was approved in its caller's process."""
+
 
 class Match(msgspec.Struct, frozen=True):
     """What the journal has for a call that the code makes.
@@ -183,7 +187,7 @@ class _Ground:
         return [
             path
             for path, known in self.recorded.items()
-            if path not in self._claimed and (detour is None or known.seq <= detour)
+            if path not in self._claimed and ASIDE not in path and (detour is None or known.seq <= detour)
         ]
 
 

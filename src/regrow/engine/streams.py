@@ -32,6 +32,7 @@ from regrow.journal.records import (
     RecordedFallback,
     Value,
 )
+from regrow.remedies import AskHuman
 
 
 async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
@@ -57,9 +58,13 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
     assert isinstance(decision, decide.Execute)  # noqa: S101 - a stream is never once-only, so nothing else is left
     attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
     started = driver.now()
+    if driver.holds_back:
+        await driver.hold(outer.path)
     try:
         while True:
-            await driver.wait_until(moment)
+            with driver.holding.at_rest(outer.path):
+                await driver.wait_until(moment)
+            driver.check()
             started = driver.now()
             if first_begun is None:
                 first_begun = started
@@ -92,8 +97,8 @@ async def _failed(call: Call, scope: Scope, error: Exception, started: float) ->
     loop = asyncio.get_running_loop()
     again = decide.blame(error, driver.run, call.path)
     verdict = judge(driver, scope, error)
-    if isinstance(verdict, TryAgain) and isinstance(verdict.remedy, RecordedFallback):
-        error.add_note("regrow: nothing can stand in for a stream, so its Fallback was not tried")
+    if isinstance(verdict, TryAgain) and isinstance(verdict.remedy, RecordedFallback | AskHuman):
+        error.add_note("regrow: nothing can stand in for a stream, nor is a person asked about one; ask about its task")
         verdict = GiveUp("policy")
     if isinstance(error, StreamCut) or isinstance(verdict, GiveUp):
         driver.tally.executed += 1
@@ -146,7 +151,8 @@ async def _new_chunks(
     while True:
         try:
             async with asyncio.timeout_at(due) as scope.bound:
-                chunk = await run_on(scope.main, _next(body))
+                with driver.holding.at_work(call.path):
+                    chunk = await run_on(scope.main, _next(body))
         except TimeoutError as error:
             if scope.timed_out and allowed is not None:
                 raise TimedOut(call.path, *allowed) from error

@@ -31,10 +31,14 @@ async def sleep(invocation: Invocation) -> None:
             return
         due = known.begun.due if known.begun is not None else None
     if due is None:
+        if driver.holds_back:
+            await driver.hold(scope.path)
+            driver.check()
         due = started + float(invocation.args[0])
         await driver.durable(driver.record(CallStarted(call, 1, due), loop))
     try:
-        await driver.wait_until(due)
+        with driver.holding.at_rest(scope.path):
+            await driver.wait_until(due)
         driver.tally.executed += 1
         await driver.durable(driver.record(CallSucceeded(call, 1, started, NOTHING), loop))
     except asyncio.CancelledError:

@@ -29,7 +29,7 @@ from regrow.executors.evidence import NOT_BEGUN, Evidence, Reason
 from regrow.executors.forkserver import WorkerProcess
 from regrow.executors.limits import machine, usage
 from regrow.executors.limits.cgroups import Cgroup, CgroupHost
-from regrow.executors.messages import Gave, Job, NewLimit, Stop, StopReason, Threw
+from regrow.executors.messages import Gave, Hold, Job, NewLimit, Stop, StopReason, Threw
 from regrow.executors.outcome import conclude, frame_of, note_end
 from regrow.executors.output import Output
 from regrow.executors.scratch import make as make_scratch
@@ -129,17 +129,21 @@ class Attempt:
             CancelledError: nobody wants it any more; by then the worker is gone.
         """
         resources, size_from = sized(self._driver, self.job, self._office.host)
-        placed = await self._in_time("still in the queue", self._office.place(self._claim(resources)))
+        with self._driver.holding.at_rest(self.job.call.path):
+            placed = await self._in_time("still in the queue", self._office.place(self._claim(resources)))
         queued = time.monotonic() - self._began
         scratch: Path | None = None
         try:
+            if self._driver.holds_back:
+                await self._driver.hold(self.job.call.path)
             scratch = self._make_scratch()
             waiting = f"still waiting for a worker that has loaded {self.job.code.file}"
             self._process = process = await self._in_time(waiting, self._office.fork(self.job, resources))
             # In a thread: to move a process takes the kernel milliseconds when nothing else has just woken it up.
             await self._to_the_end(asyncio.to_thread(self._make_group, process.pid, resources))
             try:
-                return await self._supervised(process, placed, scratch, size_from, queued)
+                with self._driver.holding.at_work(self.job.call.path):
+                    return await self._supervised(process, placed, scratch, size_from, queued)
             finally:
                 if self._group is not None:
                     await asyncio.to_thread(self._group.close)
@@ -204,7 +208,7 @@ class Attempt:
 
     def _end_within(self, grace: float, reason: Reason, source: str = "") -> None:
         if grace > 0 and self._conversation is not None and (said := _stop_reason(reason)) is not None:
-            self._conversation.send(Stop(said, grace, source))
+            self._conversation.send(Stop(said, grace, source, final=self._driver.let_go_for is not None))
             asyncio.get_running_loop().call_later(grace, self._kill)
         else:
             self._kill()
@@ -268,12 +272,15 @@ class Attempt:
         try:
             placed_job = msgspec.structs.replace(job, resources=resources)
             may_grow = self._group is not None and self._group.holds
-            talk.send(
-                brief(
-                    driver, placed_job, self._office.host, scratch,
-                    gpus=placed.gpus, may_grow=may_grow, enforced_by=self._outer_layers(),
-                )
-            )  # fmt: skip
+            if driver.closing:  # nothing of it has begun, and nothing may
+                self._cancelled = True
+            else:
+                talk.send(
+                    brief(
+                        driver, placed_job, self._office.host, scratch,
+                        gpus=placed.gpus, may_grow=may_grow, enforced_by=self._outer_layers(),
+                    )
+                )  # fmt: skip
             side += [
                 self._beside(self._heed_driver()),
                 self._beside(self._supervision.look_after()),
@@ -360,8 +367,11 @@ class Attempt:
 
     async def _heed_driver(self) -> None:
         """End the worker when its driver is over, also when nobody can tell us because its own loop is blocked."""
-        driver = self._driver
-        while not driver.closing:  # noqa: ASYNC110 - it is closed in other threads, on other loops or on none
+        driver, told = self._driver, False
+        while not driver.closing:
+            if driver.holds_back and not told and self._conversation is not None:
+                self._conversation.send(Hold())
+                told = True
             await asyncio.sleep(_HEED_SECONDS)
         self._cancelled = True
         if driver.is_over or driver.is_abandoned():
@@ -381,7 +391,8 @@ class Attempt:
                 elif self._driver.closing:  # the run will be resumed, so what can be saved is worth the time
                     self.preempt("the driver", GRACE_SECONDS)
                 else:
-                    self.stop("cancelled", _CLEAN_UP_SECONDS)
+                    ordered = self._driver.grace if self._driver.cancelled_by is not None else None
+                    self.stop("cancelled", _CLEAN_UP_SECONDS if ordered is None else ordered)
         return process.exited.result()
 
     def _layers(self, talk: Conversation) -> tuple[str, ...]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
 
-from regrow.codec import capture
+from regrow.codec import ErrorRecord, capture
+from regrow.codec.error_record import MAX_DEPTH
 from regrow.engine.committer import Ticket
 from regrow.engine.decide import blame
 from regrow.engine.driver import Driver
@@ -30,6 +32,7 @@ from regrow.executors.messages import (
     ReleaseBlobs,
     Request,
     Response,
+    Resting,
     Signalled,
     Spawn,
     Spawned,
@@ -38,6 +41,8 @@ from regrow.executors.messages import (
 )
 from regrow.executors.services import OFFERED, NotOffered, Offer, serve
 from regrow.journal.records import (
+    Answered,
+    Asked,
     AttemptFailed,
     CallCancelled,
     CallFailed,
@@ -48,6 +53,7 @@ from regrow.journal.records import (
     Diverged,
     Event,
     OutcomeDecided,
+    SignalTaken,
 )
 
 
@@ -98,6 +104,8 @@ class Conversation:
         self._answering: set[asyncio.Task[None]] = set()
         self._letting_go: set[asyncio.Future[None]] = set()
         self._nested: dict[int, asyncio.Task[None]] = {}
+        self._shares = False
+        self._rests = False
 
     def send(self, message: msgspec.Struct) -> None:
         """Send a message; a worker that is gone does not hear it."""
@@ -122,8 +130,12 @@ class Conversation:
         left = [*self._nested.values(), *self._answering]
         for task in left:
             task.cancel()
+        self._rest(at_rest=False)
         self._process.writer.close()
         await asyncio.gather(*left, return_exceptions=True)
+        if self._shares:
+            with contextlib.suppress(StoreError):  # then others wait until the run is over
+                await asyncio.to_thread(self._driver.around.cache.leave, self._driver.run, self._path)
         if self._letting_go:
             await asyncio.wait(self._letting_go)
 
@@ -154,10 +166,16 @@ class Conversation:
             case Signalled():
                 self.signalled = message.name
                 self._on_signal()
+            case Resting():
+                self._rest(at_rest=message.at_rest)
             case Gave() | Threw():
-                self.outcome = message
-                if not self._process.writer.is_closing():
-                    self._process.writer.write_eof()  # it waits for this, so that nothing of ours breaks its last word
+                self._take_last_word(message)
+
+    def _rest(self, *, at_rest: bool) -> None:
+        if at_rest != self._rests:
+            self._rests = at_rest
+            holding = self._driver.holding
+            (holding.rest if at_rest else holding.go_on)(self._path)
 
     def _answer(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)
@@ -174,6 +192,8 @@ class Conversation:
         if not self._is_its_own(message.event):
             raise ProtocolBroken(f"{self._path}: its worker wanted to record {message.event}")
         event = message.event
+        if isinstance(event, AttemptFailed | CallFailed):
+            self._ensure_readable(event.error)
         if isinstance(event, CallSucceeded | CallFailed):
             known = self._driver.log.state.calls.get(event.call.path)
             if known is not None and isinstance(known.outcome, CallSucceeded):
@@ -191,11 +211,26 @@ class Conversation:
             else:
                 self._answer(self._acknowledge(ticket, message.number))
 
+    def _take_last_word(self, message: Gave | Threw) -> None:
+        if isinstance(message, Threw):
+            self._ensure_readable(message.error)
+        self.outcome = message
+        if not self._process.writer.is_closing():
+            self._process.writer.write_eof()  # it waits for this, so that nothing of ours breaks its last word
+
+    def _ensure_readable(self, error: ErrorRecord) -> None:
+        """Refuse an error that could be read here, and perhaps not where the stack is higher: at a resume, say."""
+        if error.depth() > MAX_DEPTH:
+            raise ProtocolBroken(
+                f"{self._path}: its worker sent an error of more than {MAX_DEPTH} causes, one inside the other"
+            )
+
     def _serve(self, request: Request) -> None:
         """Do what only the store can, for the worker's own run."""
         offer = OFFERED.get(request.service)
         if offer is None or request.method not in offer.methods:
             raise ProtocolBroken(f"{self._path}: its worker asked for {request.service}.{request.method}")
+        self._shares = self._shares or request.service == "cache"
         self._answer(self._respond(request, offer))
 
     async def _respond(self, request: Request, offer: Offer) -> None:
@@ -223,6 +258,10 @@ class Conversation:
                 return event.call.path.startswith(inside)
             case CheckpointSaved() | Diverged() | OutcomeDecided():
                 return event.path == self._path or event.path.startswith(inside)
+            case Asked():
+                return event.call.path.startswith(inside)
+            case Answered() | SignalTaken():
+                return event.path.startswith(inside)
             case _:
                 return False
 

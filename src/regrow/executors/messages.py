@@ -83,6 +83,8 @@ class Counted(msgspec.Struct, frozen=True):
     executed: int = 0
     replayed: int = 0
     seconds_saved: float = 0.0
+    cached: int = 0
+    cached_seconds: float = 0.0
 
 
 # -- from the driver ---------------------------------------------------------------------------------------------------
@@ -171,11 +173,12 @@ StopReason = Literal["timeout", "deadline", "cancelled", "preempted"]
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """End, within `grace` seconds."""
+    """End, within `grace` seconds. If it is `final`, not even a ``finally`` block may make a call any more."""
 
     reason: StopReason
     grace: float
     source: str = ""
+    final: bool = False
 
 
 class NewLimit(msgspec.Struct, frozen=True, tag="limit"):
@@ -184,7 +187,11 @@ class NewLimit(msgspec.Struct, frozen=True, tag="limit"):
     memory: int
 
 
-ToWorker = Start | Ack | Spawned | Blob | Response | Stop | NewLimit
+class Hold(msgspec.Struct, frozen=True, tag="hold"):
+    """Begin no new call; what runs may finish."""
+
+
+ToWorker = Start | Ack | Spawned | Blob | Response | Stop | NewLimit | Hold
 
 
 # -- from the worker ---------------------------------------------------------------------------------------------------
@@ -258,6 +265,12 @@ class Signalled(msgspec.Struct, frozen=True, tag="signal"):
     name: str
 
 
+class Resting(msgspec.Struct, frozen=True, tag="resting"):
+    """Since it was told to hold: whether no call of the worker's own is under way that would end by itself."""
+
+    at_rest: bool
+
+
 FrameKind = Literal["raised", "memory", "no-space", "file-size", "processes", "preempted", "cancelled", "halted"]
 
 
@@ -292,5 +305,17 @@ class Threw(msgspec.Struct, frozen=True, tag="threw"):
 
 
 FromWorker = (
-    Ready | Append | Logged | Spawn | Withdraw | PutBlob | GetBlob | ReleaseBlobs | Request | Signalled | Gave | Threw
+    Ready
+    | Append
+    | Logged
+    | Spawn
+    | Withdraw
+    | PutBlob
+    | GetBlob
+    | ReleaseBlobs
+    | Request
+    | Signalled
+    | Resting
+    | Gave
+    | Threw
 )

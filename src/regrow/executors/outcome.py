@@ -50,6 +50,8 @@ def conclude(
         driver.tally.executed += outcome.counted.executed
         driver.tally.replayed += outcome.counted.replayed
         driver.tally.seconds_saved += outcome.counted.seconds_saved
+        driver.tally.cached += outcome.counted.cached
+        driver.tally.cached_seconds += outcome.counted.cached_seconds
     error = _rebuilt(driver, job, outcome) if isinstance(outcome, Threw) else None
     if isinstance(outcome, Threw) and outcome.kind == "halted" and isinstance(error, RegrowError):
         raise driver.halt(error)

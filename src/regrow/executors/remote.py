@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import msgspec
 
@@ -23,6 +23,7 @@ from regrow.codec import rebuild
 from regrow.engine.callee import Callee
 from regrow.engine.committer import LoopTicket, ThreadTicket, Ticket, settle_on_loop
 from regrow.engine.decide import mark
+from regrow.engine.desk import Desk
 from regrow.engine.scope import Scope
 from regrow.engine.state import RunState
 from regrow.engine.vault import Kept
@@ -35,6 +36,7 @@ from regrow.executors.messages import (
     Append,
     Blob,
     GetBlob,
+    Hold,
     Logged,
     NewLimit,
     PutBlob,
@@ -48,9 +50,13 @@ from regrow.executors.messages import (
     ToWorker,
     Withdraw,
 )
+from regrow.executors.services import OFFERED, stand_in
 from regrow.executors.shield import Shield
 from regrow.executors.tracebacks import give_traceback
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
 from regrow.journal.records import Event, Record, RunEnded
+from regrow.journal.signals import Signals
 from regrow.journal.store import LogLine, SizeSeen
 
 FORKED = (
@@ -74,6 +80,7 @@ class Line:
         self._shield = shield
         self._channel = channel
         self._on_stop = on_stop
+        self.on_hold: Callable[[], None] | None = None
         self._numbers = itertools.count(1)
         self._asked: dict[int, Callable[[Any], None]] = {}
         self._said_all = False
@@ -117,11 +124,25 @@ class Line:
         self.tell(make(number))
         return number
 
-    def ask_and_wait(self, make: Callable[[int], msgspec.Struct]) -> Any:
-        """Send what is answered, and wait for it in this thread."""
+    def ask_and_wait(
+        self, make: Callable[[int], msgspec.Struct], withdraw: Callable[[int], msgspec.Struct] | None = None
+    ) -> Any:
+        """Send what is answered, and wait for it in this thread.
+
+        Args:
+            make: makes the message, given its number.
+            withdraw: makes the one that is sent when the wait is interrupted; then the answer is waited for all the
+                same, because what was asked for is under way.
+        """
         future: Future[Any] = Future()
-        self.ask(make, future.set_result)
-        return future.result()
+        number = self.ask(make, future.set_result)
+        try:
+            return future.result()
+        except BaseException:
+            if withdraw is not None and not future.done():
+                self.tell(withdraw(number))
+                future.result()
+            raise
 
     def _next(self) -> ToWorker | None:
         try:
@@ -142,6 +163,9 @@ class Line:
                     self._on_stop(stop)
                 case NewLimit(memory=memory):
                     self.memory = memory
+                case Hold():
+                    if self.on_hold is not None:
+                        self.on_hold()
                 case Start():
                     pass  # there is one, and it was read before
 
@@ -274,6 +298,26 @@ class RemoteHost:
             raise rebuild(answer.problem)
         return answer.result
 
+    @property
+    def memories(self) -> Memories:
+        """See `Surroundings.memories`."""
+        return cast("Memories", stand_in("memories", self.ask, OFFERED["memories"]))
+
+    @property
+    def cache(self) -> SharedCache:
+        """See `Surroundings.cache`."""
+        return cast("SharedCache", stand_in("cache", self.ask, OFFERED["cache"]))
+
+    @property
+    def asks(self) -> Desk:
+        """See `Surroundings.asks`."""
+        return cast("Desk", stand_in("asks", self.ask, OFFERED["asks"]))
+
+    @property
+    def signals(self) -> Signals:
+        """See `Surroundings.signals`."""
+        return cast("Signals", stand_in("signals", self.ask, OFFERED["signals"]))
+
     def note_log(self, _run: str, line: LogLine) -> None:
         """See `Surroundings.note_log`; what a forked process logs is not told."""
         if self._line.is_ours:
@@ -324,7 +368,8 @@ class RemoteExecutor:
         if not callee.isolated:
             return self._inline.run_blocking(callee, scope, args, kwargs)
         job = job_of(callee, scope, args, kwargs)
-        return _outcome(scope, self._line.ask_and_wait(lambda number: Spawn(number, job)))
+        # Its worker is ended first when this one is: nothing of a call outlives it.
+        return _outcome(scope, self._line.ask_and_wait(lambda number: Spawn(number, job), Withdraw))
 
 
 def _outcome(scope: Scope, spawned: Spawned) -> Kept:

@@ -15,7 +15,11 @@ from typing import Any, cast, get_type_hints
 
 import msgspec
 
+from regrow.engine.desk import Desk
 from regrow.executors.messages import Request
+from regrow.journal.cache import SharedCache
+from regrow.journal.memories import Memories
+from regrow.journal.signals import Signals
 
 
 class Offer(msgspec.Struct, frozen=True):
@@ -30,7 +34,20 @@ class Offer(msgspec.Struct, frozen=True):
     methods: frozenset[str]
 
 
-OFFERED: Mapping[str, Offer] = {}
+OFFERED: Mapping[str, Offer] = {
+    "cache": Offer(SharedCache, frozenset(("look_up", "put", "land", "discard"))),
+    "asks": Offer(Desk, frozenset(("post", "look", "refuse", "withdraw", "remind"))),
+    "signals": Offer(Signals, frozenset(("take", "give_back"))),
+    "memories": Offer(
+        Memories,
+        frozenset(
+            (
+                "write", "head", "pin", "count", "messages", "fact", "keys", "places", "stored", "history", "suspects",
+                "search", "vectors", "keep_vectors",
+            )
+        ),  # fmt: skip
+    ),
+}
 """By name. A method with a parameter called `run` or `project` is served for the worker's own run and project only."""
 
 

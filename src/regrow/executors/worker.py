@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ from regrow.errors import Failure, Preempted, RegrowError, TimedOut, UsageError
 from regrow.executors import own
 from regrow.executors.channel import ChannelClosed, SocketChannel
 from regrow.executors.limits import cgroup_v1, rlimits, usage
-from regrow.executors.messages import Counted, FrameKind, Gave, Ready, Signalled, Start, Stop, Threw
+from regrow.executors.messages import Counted, FrameKind, Gave, Ready, Resting, Signalled, Start, Stop, Threw
 from regrow.executors.remote import FORKED, Line, RemoteBlobs, RemoteCommitter, RemoteExecutor, RemoteHost, RemoteLog
 from regrow.executors.shield import Shield
 from regrow.journal.blobs import BlobStore, FileBlobs
@@ -76,6 +77,7 @@ class _Worker:
             FileBlobs(Path(start.blobs)) if start.blobs is not None else RemoteBlobs(self._line, Path(start.scratch))
         )
         self._vault = Vault(blobs)
+        self._line.on_hold = self._told_to_hold
         self._driver = _WorkerDriver(self._line, self._shield, state, self._vault, healer, start)
         options = Options(name=job.name, retries=job.retries, on_oom=job.on_oom, budget=_budget(job.budget))
         self._scope = Scope(
@@ -139,7 +141,8 @@ class _Worker:
                 f"{job.code.file}, loaded in a worker as {job.code.module}, does not define {job.code.ref}"
             )
         args, kwargs = cast("tuple[tuple[Any, ...], dict[str, Any]]", self._vault.load(job.inputs))
-        result = self._call(recorded.callee, args, kwargs)
+        with self._driver.holding.at_work(self._scope.path):
+            result = self._call(recorded.callee, args, kwargs)
         self._driver.check_open()
         self._driver.look_for_passed_over(self._scope.path)
         kept: Kept = self._driver.keep(result, "result")
@@ -172,7 +175,13 @@ class _Worker:
     def _told_to_stop(self, stop: Stop) -> None:
         """Hear of it in the thread that reads the channel; only the main one can interrupt what it runs itself."""
         self._stop = self._stop or stop
+        if stop.final:
+            self._driver.closing = True
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+
+    def _told_to_hold(self) -> None:
+        self._driver.holding.told = lambda at_rest: self._line.tell(Resting(at_rest))
+        self._driver.holding.begin()
 
     def _on_signal(self, number: int, _frame: Any) -> None:
         if self._stop is None:
@@ -248,7 +257,7 @@ class _Worker:
 
     def _counted(self) -> Counted:
         tally = self._driver.tally
-        return Counted(tally.executed, tally.replayed, tally.seconds_saved)
+        return Counted(tally.executed, tally.replayed, tally.seconds_saved, tally.cached, tally.cached_seconds)
 
 
 class _WorkerDriver(Driver):
@@ -288,6 +297,10 @@ class _WorkerDriver(Driver):
         """Keep a value; what becomes a blob of the run's is no file of the task's own, and not held to its disk."""
         with rlimits.file_size_lifted():
             return super().keep(value, where, inline_bytes=inline_bytes)
+
+    def at_work(self, path: str, *, isolated: bool) -> AbstractContextManager[None]:
+        # A nested task's worker is the driver's to look after: here it is only waited for.
+        return self.holding.at_rest(path) if isolated else self.holding.at_work(path)
 
     def check(self) -> None:
         if not self.line.is_ours:

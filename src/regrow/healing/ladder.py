@@ -19,11 +19,12 @@ import msgspec
 from regrow.codec import capture
 from regrow.engine.decide import ORIGIN, deadline, note
 from regrow.engine.healer import GiveUp, Healer, Situation, TryAgain, Verdict
-from regrow.errors import Failure, NotStorable, OutOfMemory, Preempted, RateLimited, UsageError, WorkerLost
+from regrow.errors import Denied, Failure, NotStorable, OutOfMemory, Preempted, RateLimited, UsageError, WorkerLost
 from regrow.healing.recognise import failure_of
 from regrow.journal.records import AttemptFailed, CallFailed, RecordedFallback, RecordedRemedy
-from regrow.remedies import Extend, Fallback, Grow, Resume, RetryAfter
+from regrow.remedies import AskHuman, Extend, Fallback, Grow, Resume, RetryAfter
 from regrow.remedies import GiveUp as HandOver
+from regrow.values.approval import advice
 from regrow.values.backoff import asked_wait
 from regrow.values.durations import seconds
 from regrow.values.options import Options
@@ -68,6 +69,8 @@ class Ladder(Healer):
 def _answer(situation: Situation, error: Exception, failure: Failure) -> Verdict:
     if isinstance(error, UsageError | NotStorable):
         return GiveUp("not retryable")  # the code is wrong; it will be as wrong the next time
+    if isinstance(error, Denied):
+        return GiveUp("not retryable")  # a person has said no, and must not be asked until they say yes
     if situation.options.once:
         return GiveUp("not retryable")  # not even after a preemption: its effect may have happened
     if over := _over(situation, situation.now):
@@ -77,7 +80,7 @@ def _answer(situation: Situation, error: Exception, failure: Failure) -> Verdict
         or _resume(situation, failure)
         or _ask_policy(situation, error, failure)
         or _wait_as_asked(situation, failure)
-        or _retry(situation, failure)
+        or _ask_human(situation, _retry(situation, failure))
     )
 
 
@@ -111,7 +114,7 @@ def _is_anothers_fault(situation: Situation, failure: Failure) -> bool:
 
 def _ask_policy(situation: Situation, error: Exception, failure: Failure) -> Verdict | None:
     policy = situation.options.on_failure
-    if policy is None:
+    if policy is None or isinstance(policy, AskHuman):
         return None
     if not _is_of_another(failure):
         failure.facts = failure.facts | {"attempt": situation.attempt}
@@ -125,6 +128,14 @@ def _ask_policy(situation: Situation, error: Exception, failure: Failure) -> Ver
     except UsageError as wrong:
         note(error, f"regrow: on_failure: {wrong}")
         return GiveUp("policy")
+
+
+def _ask_human(situation: Situation, verdict: Verdict) -> Verdict:
+    """Have a person asked where nothing else is left, if the author says so."""
+    policy = situation.options.on_failure
+    if isinstance(verdict, TryAgain) or not isinstance(policy, AskHuman):
+        return verdict
+    return TryAgain(situation.now, policy, "ask_human", counts=False)
 
 
 def _wait_as_asked(situation: Situation, failure: Failure) -> TryAgain | None:
@@ -169,6 +180,8 @@ def _as_policy_says(situation: Situation, answer: object) -> Verdict | None:
             remedy = RetryAfter(wait)
         case Fallback():
             remedy = _read_fallback(situation, answer)
+        case AskHuman():
+            remedy = advice(answer, owner="AskHuman")
         case _:
             if inspect.iscoroutine(answer):
                 answer.close()  # nobody will await it, and Python would warn of that long after
@@ -226,7 +239,7 @@ def _read_fallback(situation: Situation, answer: Fallback) -> RecordedFallback:
 
 
 def _beyond_bounds(situation: Situation, verdict: TryAgain) -> GiveUp | None:
-    if verdict.chosen_by == "on_failure" and situation.attempt - situation.forgiven >= MOST_BY_POLICY:
+    if verdict.chosen_by in {"on_failure", "ask_human"} and situation.attempt - situation.forgiven >= MOST_BY_POLICY:
         return GiveUp("budget")
     return _over(situation, verdict.moment)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from regrow.journal.store import RunRow, Store
+from regrow.journal.store import DamagedRow, RunRow, Store
 
 BLOB_GRACE_SECONDS = 3600.0
 """A blob is put before the record that refers to it; younger ones may be on their way into a run."""
@@ -22,22 +22,23 @@ class Blob(msgspec.Struct, frozen=True):
 def old_runs(store: Store, *, now: float, older_than: float, project: str | None = None) -> list[RunRow]:
     """Give the runs that ended more than `older_than` seconds ago, newest first: of one project, or of all.
 
-    An unfinished run is never old.
+    An unfinished run is never old, nor is one of which the list of runs does not say whether it is.
     """
+    damaged: list[DamagedRow] = []
     return [
         row
-        for row in store.runs(project=project)
+        for row in store.runs(project=project, damaged=damaged)
         if row.ended is not None and row.outcome is not None and row.ended < now - older_than
     ]
 
 
 def loose_blobs(store: Store, *, now: float) -> Iterator[Blob]:
-    """Give the blobs that no run refers to, one by one.
+    """Give the blobs that no run, no memory and nothing in the cache refers to, one by one.
 
     What is referred to is asked first, and each blob's age only when it is its turn: putting a blob that is there
     already makes it young again, so one that a run has come to need meanwhile is passed over.
     """
-    referenced = store.referenced_blobs()
+    referenced = store.referenced_blobs() | store.cache.blobs(now=now) | store.memories.blobs()
     for digest, size, put in store.blobs.digests():
         if digest not in referenced and put < now - BLOB_GRACE_SECONDS:
             yield Blob(digest, size)

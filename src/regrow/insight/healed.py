@@ -9,7 +9,7 @@ from regrow.insight.established import failure_name
 from regrow.insight.tree import Attempt, CallNode
 from regrow.insight.workers import Growth
 from regrow.journal.records import RecordedFallback, RecordedRemedy, WorkerGrown
-from regrow.remedies import Extend, Grow, Resume, RetryAfter
+from regrow.remedies import AskHuman, Extend, Grow, Resume, RetryAfter
 from regrow.values.durations import readable
 from regrow.values.sizes import readable_size
 
@@ -37,6 +37,8 @@ def remedy_words(remedy: RecordedRemedy | None, failure: str = "") -> str:
             return f"tried again after {readable(seconds)}" if seconds else "tried again"
         case RecordedFallback(task=task):
             return f"answered by {task} instead"
+        case AskHuman():
+            return "put to a person"
 
 
 def growth_words(growth: Growth | WorkerGrown) -> str:

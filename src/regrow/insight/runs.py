@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from regrow.errors import UnknownRun
-from regrow.journal.store import DEFAULT_PROJECT, RunRow, Store
+import contextlib
+
+from regrow.errors import Corrupted, UnknownRun
+from regrow.journal.store import DEFAULT_PROJECT, DamagedRow, RunRow, Store
 
 SHORTEST = 4
 """Characters of an id that a person must type at least."""
@@ -28,6 +30,7 @@ def find_run(store: Store, typed: str, project: str = DEFAULT_PROJECT) -> RunRow
 
     Raises:
         UnknownRun: there is none, or more than one; the message says what to type instead.
+        Corrupted: what the list holds of the run is damaged. Other runs are found by id or key all the same.
     """
     if typed.startswith("@"):
         return _special(store, typed, project)
@@ -35,13 +38,17 @@ def find_run(store: Store, typed: str, project: str = DEFAULT_PROJECT) -> RunRow
     if row is not None:
         return row
     part = typed.strip().lower()
-    rows = store.runs(project=project)
-    for row in rows:
-        if row.id == part:
+    with contextlib.suppress(UnknownRun):
+        row = store.get(part)
+        if row.project == project:
             return row
     if len(part) < SHORTEST:
         raise UnknownRun(typed, f"no run has the key {typed!r}, and an id needs at least {SHORTEST} of its characters")
-    matches = [row for row in rows if row.id.startswith(part) or row.id.endswith(part)]
+    damaged: list[DamagedRow] = []
+    matches = [row for row in store.runs(project=project, damaged=damaged) if _fits(part, row.id)]
+    for one in damaged:
+        if _fits(part, one.run):
+            raise Corrupted(one.text)
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -64,6 +71,10 @@ def _special(store: Store, typed: str, project: str) -> RunRow:
     if found is None:
         raise UnknownRun(typed, missing)
     return found
+
+
+def _fits(part: str, run: str) -> bool:
+    return run.startswith(part) or run.endswith(part)
 
 
 def _where(store: Store, project: str) -> str:

@@ -9,11 +9,15 @@ import msgspec
 
 from regrow.codec import ErrorRecord
 from regrow.engine.state import RunState, enclosing, fold
+from regrow.insight.asked import AskedNode, asked_node, with_decision
 from regrow.insight.drives import Drive, drives_of
 from regrow.insight.preview import preview_inputs
 from regrow.insight.workers import Worker, WorkerNotes
 from regrow.journal.records import (
+    Answered,
+    Asked,
     AttemptFailed,
+    CacheHit,
     CallCancelled,
     CallFailed,
     CallKind,
@@ -25,6 +29,7 @@ from regrow.journal.records import (
     OutcomeDecided,
     Record,
     RecordedRemedy,
+    RunForked,
     RunRetried,
     WorkerEnded,
     WorkerGrown,
@@ -81,7 +86,7 @@ class CallNode(msgspec.Struct, frozen=True):
         path: its identity in the run.
         name: what was called.
         place: its path from the call around it on, such as ``~work#2/train#1``.
-        kind: task, step, stream, sleep or now.
+        kind: task, step, stream, sleep, now, ask or signal.
         status: what became of it.
         attempts: each try, oldest first.
         children: the calls made while it ran.
@@ -90,6 +95,8 @@ class CallNode(msgspec.Struct, frozen=True):
         due: when a sleep ends.
         taken_back: how many of its failures were taken back when an outer call was tried again.
         checkpoints: the number of the last checkpoint that it has saved.
+        hit: where its outcome was computed, if it was found in the shared cache.
+        asked: the question that it has put to people.
     """
 
     path: str
@@ -104,6 +111,8 @@ class CallNode(msgspec.Struct, frozen=True):
     due: float | None = None
     taken_back: int = 0
     checkpoints: int = 0
+    hit: CacheHit | None = None
+    asked: AskedNode | None = None
 
     @property
     def started(self) -> float | None:
@@ -148,6 +157,7 @@ class RunTree(msgspec.Struct, frozen=True):
         calls: its outermost calls; one, unless the code was edited.
         drives: who had it, in order.
         divergences: where code and journal parted.
+        forked: of which run it is a fork, and from where on; None if it is none.
         retries: how often the run as a whole was tried again.
         created: when it began.
         last: when its last record was written.
@@ -162,6 +172,7 @@ class RunTree(msgspec.Struct, frozen=True):
     retries: int
     created: float
     last: float
+    forked: RunForked | None = None
 
     def walk(self) -> Iterator[CallNode]:
         """Give every call, each before those inside it."""
@@ -169,8 +180,9 @@ class RunTree(msgspec.Struct, frozen=True):
             yield from call.walk()
 
 
-_AboutCall = OutcomeDecided | CheckpointSaved | WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
+_AboutCall = Answered | OutcomeDecided | CheckpointSaved | WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
 """What is recorded of a call beside its attempts."""
+_OfCall = Asked | CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 
 
 class _Draft:
@@ -190,6 +202,8 @@ class _Draft:
         self.children: list[_Draft] = []
         self.outcome: CallStatus = "begun"
         self.checkpoints = 0
+        self.hit: CacheHit | None = None
+        self.asked: AskedNode | None = None
         self.workers: dict[int, WorkerNotes] = {}
         """By the place that their attempt has, or will have, among `attempts`."""
         self.latest: dict[int, WorkerNotes] = {}
@@ -218,6 +232,7 @@ def tree_of(records: Sequence[Record]) -> RunTree:
         retries=sum(isinstance(record.event, RunRetried) for record in records),
         created=records[0].time if records else 0.0,
         last=records[-1].time if records else 0.0,
+        forked=state.forked,
     )
 
 
@@ -227,11 +242,14 @@ def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> Non
         if (known := drafts.get(event.path)) is not None:
             _note(record.time, event, known)
         return
-    if not isinstance(event, CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled):
+    if not isinstance(event, _OfCall):
         return
     draft = _draft(event.call.path, drafts, roots, record.time)
     draft.kind, draft.inputs = event.call.kind, event.call.inputs
     match event:
+        case Asked():
+            draft.begun, draft.begun_attempt, draft.due = record.time, event.attempt, event.due
+            draft.asked, draft.outcome = asked_node(event), "begun"
         case CallStarted():
             if draft.begun is not None and draft.begun_attempt == event.attempt:
                 draft.close(Attempt(event.attempt, "unfinished", draft.begun))  # a crash cut it, and it began again
@@ -245,11 +263,11 @@ def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> Non
             draft.outcome = "waiting"
         case CallSucceeded():
             draft.close(Attempt(event.attempt, "succeeded", event.started, record.time))
-            draft.outcome = "succeeded"
+            draft.outcome, draft.hit = "succeeded", event.hit
             draft.chunks = event.chunks if event.chunks is not None else draft.chunks
         case CallFailed():
             draft.close(Attempt(event.attempt, "failed", event.started, record.time, event.error))
-            draft.outcome = "failed"
+            draft.outcome, draft.hit = "failed", event.hit
         case CallCancelled():
             draft.close(Attempt(event.attempt, "cancelled", event.started, record.time))
             draft.outcome = "cancelled"
@@ -271,6 +289,8 @@ def _failed(event: AttemptFailed, time: float) -> Attempt:
 
 def _note(time: float, event: _AboutCall, draft: _Draft) -> None:
     match event:
+        case Answered():
+            draft.asked = with_decision(draft.asked, event)
         case OutcomeDecided():
             draft.once = False  # nothing is unknown about it any more
         case CheckpointSaved():
@@ -327,4 +347,6 @@ def _node(draft: _Draft, state: RunState) -> CallNode:
         due=draft.due,
         taken_back=taken_back,
         checkpoints=draft.checkpoints,
+        hit=draft.hit if status in ("succeeded", "failed") else None,
+        asked=draft.asked,
     )

@@ -14,7 +14,7 @@ from regrow.insight.established import Established
 from regrow.insight.runs import short
 from regrow.insight.tree import CallNode
 from regrow.journal.store import RunRow
-from regrow.remedies import Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
+from regrow.remedies import AskHuman, Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
 
 _LADDER = 4
 """How far above its first step a suggested ladder ends at least: two doublings."""
@@ -67,7 +67,17 @@ def ways_on(
         case "running":
             return (
                 WayOn("watch what it logs", f"regrow logs {run} -f{options}"),
+                WayOn("hold it back for a while", f"regrow pause {run}{options}"),
                 WayOn("stop it, with its finally blocks", f"regrow cancel {run}{options}"),
+            )
+        case "paused":
+            return (WayOn("go on with it", resume), WayOn("give it up", f"regrow cancel {run}{options}"))
+        case "waiting":
+            asked = [one.asked for one in unfinished if one.asked is not None and one.asked.how is None]
+            return (
+                *(WayOn(f"answer: {one.question}", f"regrow answer {one.id}{options}") for one in asked),
+                WayOn("then go on; or go on now, and wait for the answer there", resume),
+                WayOn("give it up", f"regrow cancel {run}{options}"),
             )
         case "succeeded":
             return ()
@@ -142,7 +152,7 @@ def _in_code(remedy: Remedy) -> str:
             return f"let it wait and try again by itself: retries=3, backoff=regrow.Backoff(base={_span(seconds)})"
         case RetryAfter():
             return "let it try again by itself: retries=3"
-        case Fallback() | GiveUp():
+        case Fallback() | GiveUp() | AskHuman():
             return ""
 
 

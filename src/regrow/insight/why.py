@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Literal
 
 import msgspec
 
 from regrow.codec import ErrorRecord, Frame
+from regrow.engine.conclude import PAUSED, STOPPED
 from regrow.insight.drives import Drive
 from regrow.insight.established import Established, established
 from regrow.insight.healed import history, is_healed
@@ -171,8 +173,17 @@ def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorReco
     name = row.task.rpartition(":")[2]
     took = readable(max(0.0, (row.ended or tree.last) - row.created))
     match row.status:
+        case "running" if row.paused_by is not None:
+            return f"{name} is about to be paused, by {row.paused_by}; {row.holder} waits for the calls under way"
+        case "paused":
+            since = datetime.fromtimestamp(row.paused_at or 0.0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            return f"{name} is paused, by {row.paused_by} since {since}"
+        case "running" if row.waits_for is not None:
+            return f"{name} is being driven by {row.holder}, and waits for an answer: {row.waits_for}"
         case "running":
             return f"{name} is being driven by {row.holder}; nothing has stopped it"
+        case "waiting":
+            return f"{name} waits for an answer: {row.waits_for}"
         case "succeeded":
             return f"{name} succeeded after {took}"
         case "cancelled":
@@ -204,6 +215,8 @@ def _interruption(tree: RunTree) -> str:
     last = _last_drive(tree)
     if last is None:
         return "its driver was gone before anything was recorded"
+    if last.closed is not None and last.closed.startswith((PAUSED, STOPPED)):
+        return f"it was {last.closed}; {last.holder} let go of it in good order"
     if last.closed is not None:
         how = {"CancelledError": "stopped", "KeyboardInterrupt": "stopped with Ctrl-C", "SystemExit": "stopped"}
         return (

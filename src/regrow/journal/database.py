@@ -24,6 +24,8 @@ from regrow.errors import Corrupted, StoreError, StoreUnavailable, UnreadableFor
 
 _T = TypeVar("_T")
 _BUSY_MILLISECONDS = 30_000
+_OF_ANOTHER_FORMAT = re.compile("duplicate column|already exists|no such table|no such column")
+"""What SQLite says of a step whose beginning is not what the format says."""
 Format = tuple[str, ...]
 """The statements of one step from an older format to the next."""
 
@@ -220,9 +222,18 @@ class Database:
             return
         with self.writing() as db:
             # Two processes may both come here; the second one has waited for the first, and finds it done.
-            for step in range(self._format() + 1, latest + 1):
+            former = self._format()
+            for step in range(former + 1, latest + 1):
                 for statement in self._formats[step - 1]:
-                    db.execute(statement).fetchall()
+                    try:
+                        db.execute(statement).fetchall()
+                    except apsw.SQLError as problem:
+                        if not _OF_ANOTHER_FORMAT.search(str(problem)):
+                            raise
+                        raise Corrupted(
+                            f"{self._name} says that it has format {former}, and its tables are of another "
+                            f"({problem}); nothing was changed: restore it from a copy"
+                        ) from problem
                 db.execute("INSERT OR REPLACE INTO meta VALUES ('format', ?)", (str(step),))
 
     def _format(self) -> int:
@@ -254,11 +265,12 @@ def machine_seconds() -> float:
 
 def _patiently(db: apsw.Connection, statement: str) -> None:
     """Try until the database is free: SQLite does not wait for the change to WAL when several processes make it."""
-    limit = time.monotonic() + _BUSY_MILLISECONDS / 1000
+    limit: float | None = None  # no clock is asked where nobody is in the way, as in a simulated world
     while True:
         try:
             db.execute(statement).fetchall()
         except apsw.BusyError:
+            limit = limit or time.monotonic() + _BUSY_MILLISECONDS / 1000
             if time.monotonic() > limit:
                 raise
             time.sleep(0.005)

@@ -227,9 +227,25 @@ class Memories(Protocol):
         ...
 
     def messages(
-        self, project: str, at: Pin, *, after: int = 0, limit: int = -1, newest_first: bool = False
+        self,
+        project: str,
+        at: Pin,
+        *,
+        after: int = 0,
+        beyond: Pin | None = None,
+        limit: int = -1,
+        newest_first: bool = False,
     ) -> list[Version]:
-        """Give messages in their order, or backwards, leaving the first `after` out; no more than `limit`."""
+        """Give messages in their order, or backwards.
+
+        Args:
+            project: to which the memory belongs.
+            at: the version that is read.
+            after: how many to leave out first.
+            beyond: begin after this one, which is on the line. It is found at once, where `after` has to count.
+            limit: how many at most.
+            newest_first: backwards.
+        """
         ...
 
     def fact(self, project: str, at: Pin, kind: Kind, key: str) -> Version | None:

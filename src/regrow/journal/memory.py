@@ -20,7 +20,7 @@ from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import actor
 from regrow.journal.records import StoredRecord
 from regrow.journal.signals import Signals
-from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
+from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, DamagedRow, Entry, LogLine, NewRun, RunRow, SizeSeen
 
 
 class _Lease(msgspec.Struct):
@@ -112,8 +112,11 @@ class MemoryStore:
                     return self.get(row.id)
             return None
 
-    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
-        """See `Store.runs`."""
+    def runs(
+        self, *, limit: int | None = None, project: str | None = None, damaged: list[DamagedRow] | None = None
+    ) -> list[RunRow]:
+        """See `Store.runs`; no row is ever damaged here."""
+        del damaged
         with self._lock:
             rows = [row for row in self._rows.values() if project is None or row.project == project]
             newest = sorted(rows, key=lambda row: (row.created, row.id), reverse=True)

@@ -22,7 +22,7 @@ _VALUE = msgspec.msgpack.Decoder(Value)
 _SUSPECT = msgspec.msgpack.Decoder(Suspect)
 
 
-def read_version(row: Sequence[Any], project: str) -> Version:
+def read_version(row: Sequence[Any]) -> Version:
     """Make a row into a version, if it is what was written.
 
     Raises:
@@ -43,7 +43,7 @@ def read_version(row: Sequence[Any], project: str) -> Version:
             None if suspect is None else _SUSPECT.decode(suspect),
             own,
         )
-        sound = kind in _KINDS and hash_of(found, project, once or "", before) == own
+        sound = kind in _KINDS and hash_of(found, once or "", before) == own
     except (msgspec.MsgspecError, TypeError, UnicodeError):
         sound = False
     else:
@@ -52,18 +52,17 @@ def read_version(row: Sequence[Any], project: str) -> Version:
     raise Corrupted(f"memory {name}: version {version} is damaged, or the one before it: they do not match its hash")
 
 
-def hash_of(version: Version, project: str, once: str, before: bytes) -> bytes:
-    """Give a version's hash.
+def hash_of(version: Version, once: str, before: bytes) -> bytes:
+    """Give a version's hash. The project is left out, so that a memory can be carried into another one.
 
     Args:
         version: all of it but the hash.
-        project: to which its memory belongs.
         once: the name of the write that made it, if it was the first that this made; otherwise empty.
         before: hash of the version before it; empty in the first.
     """
     origin, base = version.origin, version.base
     content = (
-        project, version.memory, version.version, version.kind, version.key, version.value,
+        version.memory, version.version, version.kind, version.key, version.value,
         origin.run, origin.path, origin.actor, origin.source, origin.time,
         None if base is None else (base.memory, base.version), version.suspect, once, before,
     )  # fmt: skip

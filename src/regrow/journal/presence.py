@@ -14,13 +14,15 @@ from __future__ import annotations
 import fcntl
 import getpass
 import os
+import re
 import socket
 import threading
 from pathlib import Path
 
 _mine: dict[str, int] = {}
-"""Holders of this process with their open files. POSIX locks cannot be probed by their own process."""
+"""The marks of this process's holders, with their open files. POSIX locks cannot be probed by their own process."""
 _guard = threading.Lock()
+_MARKED = re.compile(r".* \(([0-9a-f]{8})\)", re.DOTALL)
 
 
 class Presence:
@@ -32,28 +34,32 @@ class Presence:
 
     def register(self) -> str:
         """Make this process known for as long as it lives, and give the holder's name: ``user@host pid N (…)``."""
-        holder = f"{actor()} pid {os.getpid()} ({os.urandom(4).hex()})"
+        mark = os.urandom(4).hex()
+        holder = f"{actor()} pid {os.getpid()} ({mark})"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._file(holder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self._file(mark), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with _guard:
-            _mine[holder] = handle
+            _mine[mark] = handle
         return holder
 
     def unregister(self, holder: str) -> None:
         """Withdraw a holder in good order."""
         with _guard:
-            handle = _mine.pop(holder, None)
+            handle = _mine.pop(_mark(holder), None)
         if handle is not None:
-            self._file(holder).unlink(missing_ok=True)
+            self._file(_mark(holder)).unlink(missing_ok=True)
             os.close(handle)
 
     def is_dead(self, holder: str) -> bool:
         """Tell whether the process behind a holder is certainly gone."""
+        mark = _mark(holder)
+        if not mark:
+            return True  # nobody who registered here is called that: the name is damaged, or made up
         with _guard:
-            if holder in _mine:
+            if mark in _mine:
                 return False
-        file = self._file(holder)
+        file = self._file(mark)
         try:
             handle = os.open(file, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -70,8 +76,17 @@ class Presence:
         finally:
             os.close(handle)
 
-    def _file(self, holder: str) -> Path:
-        return self._folder / f"{holder.rpartition('(')[2].rstrip(')')}.lock"
+    def _file(self, mark: str) -> Path:
+        return self._folder / f"{mark}.lock"
+
+
+def _mark(holder: str) -> str:
+    """Give the part of a holder's name that names its file; empty if it has none.
+
+    Names come out of the store, where damage or somebody else may have made them: they are no paths to follow.
+    """
+    found = _MARKED.fullmatch(holder)
+    return "" if found is None else found[1]
 
 
 def actor() -> str:

@@ -19,13 +19,14 @@ from regrow.journal.records import StoredRecord
 from regrow.journal.sqlite_asks import ASKS_FORMAT_3, SqliteAsks
 from regrow.journal.sqlite_cache import CACHE_FORMAT_3, SqliteCache
 from regrow.journal.sqlite_memories import MEMORIES_FORMAT_3, SqliteMemories
+from regrow.journal.sqlite_rows import read_rows
 from regrow.journal.sqlite_signals import SIGNALS_FORMAT_3, SqliteSignals
-from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, Entry, LogLine, NewRun, RunRow, SizeSeen
+from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, DamagedRow, Entry, LogLine, NewRun, RunRow, SizeSeen
 
-_ROW = RunRow.__struct_fields__
 _SIZE = SizeSeen.__struct_fields__
 _SQL = statements(Path(__file__).with_name("sqlite.sql"))
 _APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
+_decode_line = msgspec.msgpack.Decoder(LogLine).decode
 FORMATS = (
     (_SQL["format_1"],),
     (_SQL["format_2"],),
@@ -33,6 +34,8 @@ FORMATS = (
 )
 """How a store's database comes to be, step by step."""
 FORMAT = len(FORMATS)
+_NO_EPOCH = 1 << 62
+"""There is no such lease: each adds one. Beyond 63 bits SQLite would go on in floating point, and nobody could read that."""
 
 
 class SqliteStore:
@@ -96,10 +99,12 @@ class SqliteStore:
         found = self._rows("WHERE r.project = ? AND r.key = ?", (project, key))
         return found[0] if found else None
 
-    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
+    def runs(
+        self, *, limit: int | None = None, project: str | None = None, damaged: list[DamagedRow] | None = None
+    ) -> list[RunRow]:
         """See `Store.runs`."""
         clause = "WHERE ?1 IS NULL OR r.project = ?1 ORDER BY r.created DESC, r.id DESC LIMIT ?2"
-        return self._rows(clause, (project, -1 if limit is None else limit))
+        return self._rows(clause, (project, -1 if limit is None else limit), damaged)
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:
         """See `Store.read`."""
@@ -111,11 +116,13 @@ class SqliteStore:
         """See `Store.claim`. The lease of a process that is certainly dead does not count."""
         with self._db.writing() as db:
             number, epoch, last_holder, live = self._lease_of(db, run)
-            if live and not self.presence.is_dead(last_holder):
-                raise RunHeld(run, last_holder)
+            if live and not self.presence.is_dead(str(last_holder)):
+                raise RunHeld(run, str(last_holder))
+            if type(epoch) is not int or not 0 <= epoch < _NO_EPOCH:
+                raise Corrupted(f"run {run}: the list of runs is damaged: it says that its last lease had epoch {epoch!r}")
             db.execute(_SQL["claim"], (number,))
             db.execute(_SQL["take"], (number, holder, seconds))
-            return int(epoch) + 1
+            return epoch + 1
 
     def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
         """See `Store.renew`."""
@@ -183,7 +190,7 @@ class SqliteStore:
         """See `Store.stops`."""
         with self._db.reading() as db:
             found = db.execute("SELECT project, actor, time, reason FROM stops ORDER BY project").fetchall()
-        return [Stop(*row) for row in found]
+        return self._db.checked(found, Stop.__struct_fields__, Stop, "the stops are")
 
     def write_logs(self, run: str, lines: Sequence[LogLine]) -> None:
         """See `Store.write_logs`."""
@@ -194,10 +201,13 @@ class SqliteStore:
         """See `Store.read_logs`."""
         with self._db.reading() as db:
             found: list[tuple[Any, ...]] = db.execute(_SQL["read_logs"], (run, after)).fetchall()
-        try:
-            return [(number, msgspec.msgpack.decode(body, type=LogLine)) for number, body in found]
-        except msgspec.DecodeError as problem:
-            raise Corrupted(f"run {run}: its log is damaged ({problem})") from None
+        lines = []
+        for number, body in found:
+            try:
+                lines.append((int(number), _decode_line(body)))
+            except (msgspec.DecodeError, ValueError) as problem:  # also of text that is none
+                raise Corrupted(f"run {run}: its log is damaged at line {number} ({problem})") from None
+        return lines
 
     def delete(self, run: str) -> None:
         """See `Store.delete`."""
@@ -253,13 +263,21 @@ class SqliteStore:
         except OSError as problem:
             raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
 
-    def _rows(self, clause: str, bindings: tuple[object, ...]) -> list[RunRow]:
+    def _rows(
+        self, clause: str, bindings: tuple[object, ...], damaged: list[DamagedRow] | None = None
+    ) -> list[RunRow]:
         with self._db.reading() as db:
-            found = db.execute(f"{_SQL['rows']} {clause}", bindings).fetchall()
-        return [
-            msgspec.structs.replace(row, held=False) if row.held and self.presence.is_dead(row.holder) else row
-            for row in self._db.checked(found, _ROW, RunRow, "the list of runs is")
-        ]
+            found = read_rows(db, _SQL["rows"], _SQL["ids"], clause, bindings)
+        rows = []
+        for row in found:
+            if isinstance(row, DamagedRow):
+                if damaged is None:
+                    raise Corrupted(row.text)
+                damaged.append(row)
+            else:
+                dead = row.held and self.presence.is_dead(row.holder)
+                rows.append(msgspec.structs.replace(row, held=False) if dead else row)
+        return rows
 
     def _lease_in_force(self, run: str) -> int | None:
         """Give the epoch of the lease that a run is under, if it is under one."""

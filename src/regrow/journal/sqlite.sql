@@ -93,6 +93,9 @@ SELECT r.id, r.task, r.created, r.key, r.project, r.outcome, r.epoch, coalesce(l
        r.pause_requested_by, r.paused_at
 FROM runs r LEFT JOIN leases l USING (number)
 
+-- :ids
+SELECT r.number, CAST(r.id AS BLOB) FROM runs r
+
 -- :read
 -- Damage can turn a column into one of another type; as bytes, it meets the comparison of hashes.
 SELECT seq, coalesce(CAST(body AS BLOB), x''), coalesce(CAST(hash AS BLOB), x'') FROM records
@@ -172,7 +175,8 @@ INSERT INTO logs (number, line, body)
 SELECT r.number, 1 + coalesce((SELECT max(line) FROM logs WHERE number = r.number), 0), ?2 FROM runs r WHERE r.id = ?1;
 
 -- :read_logs
-SELECT line, body FROM logs WHERE number = (SELECT number FROM runs WHERE id = ?) AND line > ? ORDER BY line;
+SELECT line, coalesce(CAST(body AS BLOB), x'') FROM logs
+WHERE number = (SELECT number FROM runs WHERE id = ?) AND line > ? ORDER BY line;
 
 -- :remember_size
 -- By place and not by time: clocks of two machines, or of one that was set, do not agree on which size is the latest.

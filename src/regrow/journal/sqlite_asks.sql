@@ -38,7 +38,7 @@ CREATE UNIQUE INDEX answers_by_nonce ON answers (nonce) WHERE nonce IS NOT NULL;
 -- :post
 INSERT INTO asks (id, run, project, path, question, asked, due, remind, approvals, digest, shown)
 VALUES (:id, :run, :project, :path, :question, :asked, :due, :remind, :approvals, :digest, :shown)
-ON CONFLICT (id) DO UPDATE SET decided = NULL, decided_at = NULL WHERE decided = 'withdrawn';
+ON CONFLICT (id) DO UPDATE SET decided = NULL, decided_at = NULL WHERE decided = 'withdrawn' AND run = excluded.run;
 
 -- :rows
 SELECT id, run, project, path, asked, due, remind, told, digest, shown, decided, decided_at FROM asks

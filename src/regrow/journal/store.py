@@ -28,9 +28,9 @@ LEASE_SECONDS = 15.0
 """How long a lease holds without renewal: long enough for a paused laptop's hiccup, short enough to wait for."""
 
 RunStatus = Literal["running", "paused", "waiting", "interrupted", "succeeded", "failed", "cancelled"]
-"""`running`: under a live lease. `paused`: nobody holds it, and nobody may before somebody resumes it. `waiting`: nobody
-holds it, and a question that it has put to people is open. `interrupted`: not finished, nobody holds it, and it waits
-for nobody."""
+"""`running`: under a live lease. `paused`: nobody holds it, and nobody may before somebody resumes it. `waiting`:
+nobody holds it, and a question that it has put to people is open. `interrupted`: not finished, nobody holds it, and it
+waits for nobody."""
 
 
 class NewRun(msgspec.Struct, frozen=True):
@@ -87,6 +87,18 @@ class RunRow(msgspec.Struct, frozen=True):
         if self.paused_by is not None:
             return "paused"
         return "interrupted" if self.waits_for is None else "waiting"
+
+
+class DamagedRow(msgspec.Struct, frozen=True):
+    """A run that the list cannot show. Its records may well be whole: they are kept apart.
+
+    Attributes:
+        run: its id, as far as that can be read.
+        text: what is wrong, in a sentence that names the run.
+    """
+
+    run: str
+    text: str
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -190,6 +202,7 @@ class Store(Protocol):
 
         Raises:
             UnknownRun: there is none.
+            Corrupted: its row is damaged.
         """
         ...
 
@@ -197,8 +210,19 @@ class Store(Protocol):
         """Give the run of a key, if there is one."""
         ...
 
-    def runs(self, *, limit: int | None = None, project: str | None = None) -> list[RunRow]:
-        """List runs, newest first: those of one project, or all."""
+    def runs(
+        self, *, limit: int | None = None, project: str | None = None, damaged: list[DamagedRow] | None = None
+    ) -> list[RunRow]:
+        """List runs, newest first: those of one project, or all.
+
+        Args:
+            limit: how many to look at.
+            project: only this one's.
+            damaged: is told of the rows that cannot be read, which are then left out.
+
+        Raises:
+            Corrupted: without `damaged`, a row cannot be read; it names the run.
+        """
         ...
 
     def read(self, run: str, *, after: int = 0, limit: int | None = None) -> list[StoredRecord]:

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from regrow.errors import StoreUnavailable
+from regrow.journal.asks import Asks
+from regrow.journal.cache import SharedCache
 from regrow.journal.memory import MemoryStore
+from regrow.journal.signals import Signals
 from regrow.journal.store import Entry, SizeSeen
 
 
@@ -53,6 +56,18 @@ class CrashingStore(MemoryStore):
         self.appended += len(entries)
         return super().append(entries)
 
+    @property
+    def asks(self) -> Asks:
+        """See `Store.asks`."""
+        self._be_alive()
+        return super().asks
+
+    @property
+    def signals(self) -> Signals:
+        """See `Store.signals`."""
+        self._be_alive()
+        return super().signals
+
     def release_blobs(self, run: str, digests: Sequence[str]) -> None:
         """See `Store.release_blobs`."""
         self._be_alive()
@@ -62,6 +77,12 @@ class CrashingStore(MemoryStore):
         """See `Store.remember_size`."""
         self._be_alive()
         super().remember_size(seen, project)
+
+    @property
+    def cache(self) -> SharedCache:
+        """See `Store.cache`."""
+        self._be_alive()
+        return super().cache
 
     def _be_alive(self) -> None:
         if self._dead:

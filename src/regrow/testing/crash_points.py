@@ -113,6 +113,12 @@ class MortalStore(CrashingStore):
         self._be_alive()
         return super().claim(run, holder, seconds=seconds)
 
+    def computed(self) -> frozenset[tuple[str, str]]:
+        """Give run and path of each call that has left its result in the shared cache."""
+        if not self._tables.in_use:
+            return frozenset()
+        return frozenset((row.run, row.path) for row in self.cache.rows())
+
     def records(self, run: str) -> list[Record]:
         """Give a run's records, with their chain checked."""
         return unseal_all(run, self.read(run))
@@ -166,8 +172,10 @@ class Effects(Mapping[str, int]):
         events = {run.id: store.records(run.id) for run in store.runs()}
         notes, self._notes = self._notes, []
         self._counts.clear()
+        shared = store.computed()
         for note in notes:
-            if note.key is not None or not _is_lost(note, events.get(note.run, [])):
+            found = (note.run, note.path) in shared  # its call will find its own result, recorded or not
+            if note.key is not None or found or not _is_lost(note, events.get(note.run, [])):
                 self._add(note)
 
     def _add(self, note: _Note) -> None:

@@ -28,6 +28,7 @@ _SERVED: Final = frozenset(
         "logging",  # the time of a log record
         "regrow.authoring.run",  # when a run is created
         "regrow.codec.failures",  # for servers that say when to come back
+        "regrow.engine.host",  # for how long an order has been known
         "regrow.values.ids",  # a run's id
     )
 )

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from regrow.authoring.run import _drive_async
+from regrow.authoring.run import drive_async
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on
 from regrow.healing.ladder import Ladder
@@ -51,7 +51,7 @@ def replays(world: SimulatedWorld, run: str, task: Task[..., Any], args: tuple[A
 
     def begin() -> None:
         driver = host.take_up(run)
-        work.append(asyncio.Task(_drive_async(host, driver, task, args, {}), loop=process.loop))
+        work.append(asyncio.Task(drive_async(host, driver, task, args, {}), loop=process.loop))
 
     process.soon(begin)
     while not (work and work[0].done()):

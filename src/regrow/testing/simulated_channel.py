@@ -133,7 +133,11 @@ class SimulatedLine(Line):
         with suppress(_Heard):
             self._listen()
 
-    def ask_and_wait(self, make: Callable[[int], msgspec.Struct]) -> Any:
+    def ask_and_wait(
+        self,
+        make: Callable[[int], msgspec.Struct],
+        withdraw: Callable[[int], msgspec.Struct] | None = None,  # noqa: ARG002 - nothing interrupts a simulated thread
+    ) -> Any:
         """See `Line.ask_and_wait`; everybody else goes on meanwhile."""
         answers: list[Any] = []
         self.ask(make, answers.append)

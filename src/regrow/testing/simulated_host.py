@@ -47,6 +47,7 @@ class SimulatedHost(Host):
             committer: puts another committer in place; for tests of the world itself.
         """
         super().__init__(store, executor, healer, world.processes.clock.wall)
+        self._look_seconds = self._beat_seconds  # one look with each beat
         self.committer = (committer or SimulatedCommitter)(store, world, process)
         self._world = world
         self._process = process

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from regrow.errors import RunHeld, StoreUnavailable
+from regrow.journal.asks import Asks
+from regrow.journal.cache import SharedCache
 from regrow.journal.memory import MemoryStore
+from regrow.journal.signals import Signals
 from regrow.journal.store import LEASE_SECONDS, Entry, LogLine
 from regrow.testing.crash import Crash
 from regrow.testing.processes import Process
@@ -55,6 +58,18 @@ class Connection(MemoryStore):
         self._process.be_alive()
         return self._shared.renew(holder, seconds=seconds)
 
+    @property
+    def asks(self) -> Asks:
+        """See `Store.asks`."""
+        self._process.be_alive()
+        return self._shared.asks
+
+    @property
+    def signals(self) -> Signals:
+        """See `Store.signals`."""
+        self._process.be_alive()
+        return self._shared.signals
+
     def release(self, run: str, epoch: int) -> None:
         """See `Store.release`."""
         self._process.be_alive()
@@ -64,6 +79,12 @@ class Connection(MemoryStore):
         """See `Store.write_logs`."""
         self._process.be_alive()
         self._shared.write_logs(run, lines)
+
+    @property
+    def cache(self) -> SharedCache:
+        """See `Store.cache`."""
+        self._process.be_alive()
+        return super().cache
 
     def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         """See `Store.append`; this is where most things go wrong."""

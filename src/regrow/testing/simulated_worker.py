@@ -175,7 +175,7 @@ class SimulatedWorker:
 
     def _counted(self) -> Counted:
         tally = self._driver.tally
-        return Counted(tally.executed, tally.replayed, tally.seconds_saved)
+        return Counted(tally.executed, tally.replayed, tally.seconds_saved, tally.cached, tally.cached_seconds)
 
 
 class _WorkersDriver(Driver):

@@ -46,6 +46,13 @@ def shard_of_run(run: str) -> int:
     return number >> 70 & (SHARDS - 1)
 
 
+def ask_id(run: str, path: str, digest: bytes, attempt: int) -> str:
+    """Give the id of a question: the same in every life of its run, and another one for other inputs."""
+    chance = hashlib.sha256(f"{run}\0{path}\0{attempt}\0".encode() + digest).digest()
+    number = int.from_bytes(chance[:10], "big")
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(75, -1, -5))
+
+
 def idempotency_key(run: str, path: str) -> str:
     """Give the key under which one call of one run may be known to the outside world, the same in every attempt."""
     return hashlib.sha256(f"{run}\0{path}".encode()).hexdigest()[:32]

@@ -10,7 +10,10 @@ from datetime import datetime
 import msgspec
 
 from regrow.errors import UsageError
+from regrow.remedies import AskHuman
+from regrow.values.approval import Approve, advice, approval
 from regrow.values.backoff import Backoff
+from regrow.values.cache import Cache
 from regrow.values.durations import Duration, seconds
 from regrow.values.policies import Budget, GrowPolicy, ResumePolicy
 from regrow.values.resources import OUTPUT_BYTES, PROCESSES, Resources
@@ -31,6 +34,8 @@ class Options(msgspec.Struct, frozen=True):
         deadline_is_moment: which of the two `deadline` is.
         once: at most one execution, even if a crash hides its outcome.
         reconcile: asked what became of a once-only call whose outcome a crash has hidden.
+        cache: share its outcome with equal calls, and take theirs; None for neither.
+        approve: who must approve the call before it runs; None for nobody.
         memory: bytes that the task may use; None for no limit. This and what follows is for tasks alone.
         cpu: processors that are kept free for it.
         gpu: devices that it alone sees.
@@ -43,7 +48,8 @@ class Options(msgspec.Struct, frozen=True):
         priority: tasks with a higher one are placed first when the host is full.
         on_oom: how its memory limit grows.
         on_preempted: how often it begins again after a preemption.
-        on_failure: asked for a remedy after each failure that no other policy answers.
+        on_failure: asked for a remedy after each failure that no other policy answers; or who is, when nothing else is
+            left.
         budget: what healing may cost at most.
         right_size: begin with the memory that earlier runs are known to have needed.
     """
@@ -56,6 +62,8 @@ class Options(msgspec.Struct, frozen=True):
     deadline_is_moment: bool = False
     once: bool = False
     reconcile: Callable[..., object] | None = None
+    cache: Cache | None = None
+    approve: Approve | None = None
     memory: int | None = None
     cpu: float | None = None
     gpu: int | None = None
@@ -68,7 +76,7 @@ class Options(msgspec.Struct, frozen=True):
     priority: int = 0
     on_oom: GrowPolicy | None = None
     on_preempted: ResumePolicy = ResumePolicy()
-    on_failure: Callable[..., object] | None = None
+    on_failure: Callable[..., object] | AskHuman | None = None
     budget: Budget | None = None
     right_size: bool = True
 
@@ -93,6 +101,7 @@ class Options(msgspec.Struct, frozen=True):
 
 NAMES = (
     "name", "retries", "backoff", "timeout", "deadline", "once", "reconcile", "on_failure", "budget",
+    "cache", "approve",
     "memory", "cpu", "gpu", "disk", "output", "processes", "isolate", "env", "secrets", "priority",
     "on_oom", "on_preempted", "right_size",
 )  # fmt: skip
@@ -122,6 +131,11 @@ def merge(base: Options, given: Mapping[str, object], *, owner: str) -> Options:
         raise UsageError(f"{owner}: once=True means at most one execution, so it cannot be combined with retries")
     if merged.reconcile is not None and not merged.once:
         raise UsageError(f"{owner}: reconcile= answers for a once-only call; write once=True with it")
+    if merged.cache is not None and merged.once:
+        raise UsageError(
+            f"{owner}: once=True is for an effect that is to happen, and a call that is answered from the cache has "
+            f"none; use one of the two"
+        )
     return merged
 
 
@@ -159,10 +173,18 @@ def _read(name: str, value: object, owner: str) -> dict[str, object]:  # noqa: C
             pass
         case "reconcile", _ if callable(value):
             pass
+        case "on_failure", AskHuman():
+            return {"on_failure": advice(value, owner=owner)}
         case "on_failure", _ if callable(value) and not inspect.iscoroutinefunction(value):
             pass
         case "budget", Budget():
             pass
+        case "approve", _:
+            return {"approve": approval(value, owner=owner)}
+        case "cache", None | Cache():
+            pass
+        case "cache", bool():
+            return {"cache": Cache() if value else None}
         case _:
             raise UsageError(f"{owner}: {name}={value!r} cannot be; {_EXPECTED[name]}")
     return {name: value}
@@ -214,8 +236,11 @@ _EXPECTED = {
     "backoff": "it takes regrow.Backoff(base, factor, cap, jitter)",
     "once": "it takes True or False",
     "reconcile": "it takes a function that is called with the inputs of the call in doubt",
-    "on_failure": "it takes a synchronous function that is given the failure and returns a remedy, or None",
+    "on_failure": (
+        "it takes a synchronous function that is given the failure and returns a remedy, or None; or regrow.AskHuman(…)"
+    ),
     "budget": "it takes regrow.Budget(attempts, memory, wall_time)",
+    "cache": "it takes True, False, or regrow.Cache(version, max_age, scope, ignore, key, failures)",
     "memory": "it takes bytes, or text such as '256Mi'",
     "disk": "it takes bytes, or text such as '1Gi'",
     "output": "it takes bytes, or text such as '64Mi'",

@@ -8,9 +8,12 @@ import httpx
 import msgspec
 import pytest
 
+import regrow
 from regrow.codec import ErrorRecord, capture, decode, encode, failures, rebuild
-from regrow.codec.error_record import NetworkView
+from regrow.codec.error_record import MAX_DEPTH, NetworkView
+from regrow.codec.frames import is_own
 from regrow.errors import ForeignError, OutcomeUnknown, RateLimited, TimedOut
+from regrow.examples import best_model
 from regrow.values.secret import Secret
 
 pytestmark = pytest.mark.unit
@@ -169,6 +172,23 @@ def test_frames_are_bounded_and_the_users_own_is_shown():
     assert "  caused by ZeroDivisionError: division by zero" in shown
     assert "1 / 0" in shown
     assert capture(rebuild(record)).frames == record.frames
+
+
+def test_the_examples_are_a_users_code_and_the_rest_of_regrow_is_not():
+    assert is_own(best_model.__file__)
+    assert not is_own(failures.__file__)
+    beside = f"{Path(regrow.__file__).parent}-agents/mine.py"
+    assert is_own(beside)
+
+
+def test_an_error_from_elsewhere_makes_no_record_deeper_than_any_other():
+    error = ValueError("the first")
+    for _ in range(3):
+        for _ in range(MAX_DEPTH + 3):
+            error = raised(ValueError("m"), error)
+        error = rebuild(msgspec.structs.replace(capture(error), type="elsewhere:Error"))
+        assert type(error) is ForeignError
+    assert capture(raised(ValueError("last"), error)).depth() == MAX_DEPTH
 
 
 def refused(status=429, **headers):

@@ -21,6 +21,8 @@ from regrow.journal.records import (
 )
 from regrow.values.options import Options
 
+pytestmark = pytest.mark.promise("P2")
+
 CALL = Call("agent#1/step#1", "step", 1, b"digest")
 ERROR = capture(ValueError("no"))
 

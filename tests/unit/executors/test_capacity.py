@@ -13,6 +13,8 @@ from regrow.errors import UsageError
 from regrow.executors.capacity import Capacity, Claim
 from regrow.values.resources import Resources
 
+pytestmark = pytest.mark.promise("P6")
+
 GIB = 2**30
 
 

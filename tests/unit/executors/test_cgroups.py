@@ -13,6 +13,8 @@ from regrow.executors.limits.cgroups import container_limit, detect, explain
 from regrow.executors.limits.group_names import is_left_over, is_ours, ourselves
 from regrow.values.resources import Resources
 
+pytestmark = pytest.mark.promise("P6")
+
 MIB = 2**20
 UNLIMITED = 9223372036854771712  # what version 1 says for no limit
 

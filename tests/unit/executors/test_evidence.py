@@ -20,6 +20,8 @@ from regrow.executors.evidence import ErrorFrame, Evidence, ending
 from regrow.remedies import Extend, GiveUp, Grow, Resume
 from regrow.values.resources import Resources
 
+pytestmark = pytest.mark.promise("P6")
+
 MIB = 2**20
 PATH = "agent#1/train#1"
 LIMITED = Resources(memory=256 * MIB, disk=64 * MIB, output=8 * MIB, processes=32)

@@ -9,6 +9,8 @@ import pytest
 from regrow.executors.limits import machine
 from regrow.executors.limits.machine import cpu_quota, devices, figure_of, this_machine, visible_gpus
 
+pytestmark = pytest.mark.promise("P6")
+
 VMSTAT = "nr_free_pages 5870321\noom_kill_disable 9\noom_kill 3\ndrop_pagecache 0\n"
 MEMINFO = "MemTotal:       24683520 kB\nMemFree:        18446744 kB\nMemAvailable:   23660000 kB\n"
 

@@ -7,7 +7,7 @@ import pytest
 from regrow.executors.limits.machine import Machine
 from regrow.executors.limits.survey import Found, layers
 
-pytestmark = pytest.mark.unit
+pytestmark = [pytest.mark.unit, pytest.mark.promise("P6")]
 MACHINE = Machine("ann", 2.0, 8 * 2**30, (), "monday")
 FULL = Found(
     "linux",

@@ -6,6 +6,8 @@ import pytest
 
 from regrow.executors.limits.watchdog import CALM, CALM_GUARD, QUICK, TOP_SPEED, HostGuard, Watch, free_memory
 
+pytestmark = pytest.mark.promise("P6")
+
 MIB = 2**20
 GIB = 2**30
 

@@ -32,6 +32,8 @@ from regrow.values.backoff import Backoff
 from regrow.values.options import Options
 from regrow.values.policies import Bounds, Budget, grow, resume
 
+pytestmark = pytest.mark.promise("P6")
+
 CALL = Call("agent#1/train#1", "task", 1, b"digest")
 MIB = 2**20
 NOW = 1000.0

@@ -1,0 +1,284 @@
+"""Agents' memories as a store keeps them: versions, lines, guards, quarantines, damage, and what they cost."""
+
+import apsw
+import pytest
+
+import regrow
+from regrow.codec import decode, encode
+from regrow.errors import Conflict, Corrupted, LeaseLost, UsageError
+from regrow.insight.collect import loose_blobs
+from regrow.journal.memories import Change, Guard, Origin, Pin, Suspect
+from regrow.journal.sqlite import SqliteStore
+from regrow.journal.store import NewRun
+
+pytestmark = pytest.mark.store
+
+ME = Origin("", "", "me@here", "", 1.0)
+
+
+def message(text):
+    return Change("message", "", encode(text), text=text)
+
+
+def document(key, value):
+    return Change("document", key, encode(value), text=str(value))
+
+
+def write(store, *changes, memory="m", origin=ME, **how):
+    return store.memories.write("default", memory, changes, origin, **how)
+
+
+def texts(store, at):
+    return [decode(one.value) for one in store.memories.messages("default", at)]
+
+
+def value(store, at, key):
+    found = store.memories.fact("default", at, "document", key)
+    return None if found is None else decode(found.value)
+
+
+def test_a_version_can_be_read_for_ever_whatever_is_written_since(store):
+    first = write(store, message("one"), document("k", 1))
+    write(store, message("two"), document("k", 2), Change("document", "k"))
+    assert texts(store, first) == ["one"]
+    assert value(store, first, "k") == 1
+
+
+def test_what_one_connection_has_written_another_one_reads(place):
+    at = write(place.open(), message("one"))
+    assert texts(place.open(), at) == ["one"]
+
+
+def test_several_changes_are_made_all_or_none(store):
+    write(store, message("one"))
+    with pytest.raises(UsageError, match="quarantine"):
+        write(store, message("two"), Change("release", suspect=Suspect(run="r")))
+    assert store.memories.head("default", "m").version == 1
+
+
+def test_a_write_that_expects_another_version_changes_nothing_and_says_who_was_quicker(store):
+    write(store, message("one"))
+    write(store, document("k", 1), origin=Origin("run-7", "a#1", "planner", "", 2.0))
+    with pytest.raises(Conflict, match=r"at version 2, not at 1.*document by planner in run run-7") as raised:
+        write(store, message("two"), guard=Guard(version=1))
+    assert (raised.value.memory, raised.value.expected, raised.value.actual) == ("m", 1, 2)
+    assert store.memories.head("default", "m").version == 2
+
+
+def test_a_write_may_expect_a_key_to_be_unchanged_and_not_the_whole_memory(store):
+    at = write(store, document("k", 1))
+    write(store, message("beside"))
+    write(store, document("k", 2), guard=Guard(entry=Pin("m", at.version)))
+    with pytest.raises(Conflict, match="'k' in memory m"):
+        write(store, document("k", 3), guard=Guard(entry=Pin("m", at.version)))
+    write(store, Change("document", "k"))
+    write(store, document("k", 4), guard=Guard(entry=Pin("m", 0)))
+
+
+def test_equal_numbers_on_both_sides_of_a_fork_are_not_taken_for_one_version(store):
+    write(store, message("one"))
+    at = write(store, document("k", "base"))
+    write(store, Change("fork", base=at), memory="f")
+    write(store, document("k", "own"), memory="f")
+    with pytest.raises(Conflict):
+        write(store, document("k", "x"), memory="f", guard=Guard(entry=Pin("m", 2)))
+
+
+def test_a_write_that_was_made_under_a_name_is_not_made_again(store):
+    first = write(store, message("one"), message("two"), once="name")
+    again = write(store, message("one"), message("two"), once="name", guard=Guard(version=0))
+    assert again == first
+    assert texts(store, first) == ["one", "two"]
+
+
+def test_two_projects_may_have_a_memory_of_one_name(store):
+    at = write(store, message("mine"))
+    store.memories.write("other", "m", [message("theirs")], ME)
+    assert texts(store, at) == ["mine"]
+    assert [row.name for row in store.memories.rows("other")] == ["m"]
+
+
+def test_a_driver_that_has_lost_its_run_writes_nothing(store):
+    run = store.create(NewRun("run-1", "module:task", 1.0)).id
+    epoch = store.claim(run, store.register())
+    store.release(run, epoch)
+    store.claim(run, store.register())
+    with pytest.raises(LeaseLost):
+        write(store, message("late"), run=run, epoch=epoch)
+    assert store.memories.head("default", "m").version == 0
+
+
+def test_a_quarantine_hides_what_was_written_and_what_will_be_from_later_reads_only(store):
+    evil = Origin("r", "agent#1/fetch#2/memory.set#1", "agent", "evil.example", 1.0)
+    write(store, document("k", "good"))
+    before = write(store, document("k", "bad"), message("bad"), origin=evil)
+    write(store, Change("quarantine", "why", suspect=Suspect(source="evil.example")))
+    after = write(store, message("worse"), origin=evil)
+    assert (value(store, before, "k"), texts(store, before)) == ("bad", ["bad"])
+    assert (value(store, after, "k"), texts(store, after)) == ("good", [])
+    assert store.memories.search("default", after, ["bad"], 9) == []
+    released = write(store, Change("release", suspect=Suspect(source="evil.example")))
+    assert (value(store, released, "k"), texts(store, released)) == ("bad", ["bad", "worse"])
+    assert value(store, after, "k") == "good"
+
+
+@pytest.mark.parametrize(
+    ("suspect", "hidden"),
+    [
+        (Suspect(step="fetch"), True),
+        (Suspect(step="agent#1/fetch#2"), True),
+        (Suspect(step="agent#1/fetch#20"), False),
+        (Suspect(step="agent#1/fetch"), False),
+        (Suspect(step="etch"), False),
+        (Suspect(run="r"), True),
+        (Suspect(run="r", actor="somebody"), False),
+        (Suspect(actor="agent"), True),
+    ],
+    ids=str,
+)
+def test_a_suspect_is_whom_all_of_its_words_fit(store, suspect, hidden):
+    write(store, message("x"), origin=Origin("r", "agent#1/fetch#2/memory.append#1", "agent", "", 1.0))
+    at = write(store, Change("quarantine", suspect=suspect))
+    assert texts(store, at) == ([] if hidden else ["x"])
+
+
+def test_a_revert_does_not_let_out_what_is_in_quarantine_and_a_fork_takes_it_along(store):
+    before = write(store, message("bad"), origin=Origin("r", "", "a", "", 1.0))
+    held = write(store, Change("quarantine", suspect=Suspect(run="r")))
+    assert texts(store, write(store, Change("revert", base=before))) == []
+    fork = write(store, Change("fork", base=held), memory="f")
+    assert texts(store, fork) == []
+    assert texts(store, write(store, Change("fork", base=before), memory="early")) == ["bad"]
+    assert store.memories.check() == []
+
+
+def test_a_memory_from_which_another_was_forked_is_not_removed(store):
+    at = write(store, message("one"))
+    write(store, Change("fork", base=at), memory="f")
+    with pytest.raises(UsageError, match="its forks"):
+        store.memories.remove("default", "m")
+    store.memories.remove("default", "f")
+    store.memories.remove("default", "m")
+    assert store.memories.rows() == []
+    assert store.memories.search("default", Pin("m", 0), ["one"], 5) == []
+
+
+def test_a_memory_that_was_removed_and_made_again_is_not_taken_for_the_old_one(store):
+    at = write(store, message("old"))
+    store.memories.remove("default", "m")
+    with pytest.raises(Corrupted, match="memory m: version 1 is missing"):
+        texts(store, at)
+    write(store, message("new"))
+    with pytest.raises(Corrupted, match="memory m: version 1 is not the one that was read"):
+        texts(store, at)
+
+
+def test_a_search_respects_line_version_quarantine_and_what_is_overwritten(store):
+    first = write(store, document("k", "red fox"), message("red hen"))
+    second = write(store, document("k", "grey fox"))
+    found = {(one.fact.kind, one.fact.version) for one in store.memories.search("default", second, ["red", "fox"], 9)}
+    assert found == {("message", 2), ("document", 3)}
+    assert len(store.memories.search("default", first, ["red"], 9)) == 2
+    other = store.memories.write("default", "other", [message("red")], ME)
+    assert len(store.memories.search("default", other, ["red"], 9)) == 1
+    fork = write(store, Change("fork", base=first), memory="f")
+    assert len(store.memories.search("default", fork, ["red"], 1)) == 1
+    assert len(store.memories.search("default", fork, ['"', "*", "red"], 9)) == 2
+
+
+def test_blobs_of_a_memory_outlive_the_run_that_wrote_them(tmp_path):
+    store = SqliteStore(tmp_path / "store")
+    memory = regrow.memory("m", store=store)
+    memory.files.write("big", b"x" * 200_000)
+    (digest,) = store.memories.blobs()
+    late = 10**12
+    assert list(loose_blobs(store, now=late)) == []
+    store.memories.remove("default", "m")
+    assert [blob.digest for blob in loose_blobs(store, now=late)] == [digest]
+    store.close()
+
+
+def test_ten_thousand_messages_cost_their_own_length_each(sqlite):
+    store = sqlite.open()
+    db = store._db
+
+    def rows_and_bytes():
+        with db.reading() as reader:
+            rows = reader.execute("SELECT count(*) FROM memory_versions").fetchone()[0]
+            pages = reader.execute("PRAGMA page_count").fetchone()[0]
+            return rows, pages * reader.execute("PRAGMA page_size").fetchone()[0]
+
+    def add(count, first):
+        for start in range(first, first + count, 500):
+            write(store, *(message(f"message number {start + place:06}") for place in range(500)))
+
+    add(5_000, 0)
+    half_rows, half = rows_and_bytes()
+    add(5_000, 5_000)
+    rows, whole = rows_and_bytes()
+    assert (half_rows, rows) == (5_000, 10_000)
+    assert whole < 2.3 * half, "the second half of a dialogue must not weigh more than the first"
+    assert whole < 10_000 * 600
+    at = store.memories.head("default", "m")
+    assert store.memories.count("default", at) == 10_000
+    assert decode(store.memories.messages("default", at, limit=1, newest_first=True)[0].value).endswith("009999")
+
+
+def test_reading_the_last_message_is_no_more_work_in_a_long_dialogue_than_in_a_short_one(store):
+    def work(function):
+        steps = []
+        with store.memories._db.reading() as db:
+            db.set_progress_handler(lambda: bool(steps.append(1)), 10)
+        function()
+        with store.memories._db.reading() as db:
+            db.set_progress_handler(None)
+        return len(steps)
+
+    at = write(store, *(message(f"message {number}") for number in range(20)))
+    short = work(lambda: store.memories.messages("default", at, limit=5, newest_first=True))
+    at = write(store, *(message(f"message {number}") for number in range(3_000)))
+    assert work(lambda: store.memories.messages("default", at, limit=5, newest_first=True)) < 2 * short + 10
+    assert work(lambda: store.memories.count("default", at)) > 10 * short, "the measure sees what grows"
+
+
+DAMAGE = (
+    "UPDATE memory_versions SET value = x'0102' WHERE version = 2",
+    "UPDATE memory_versions SET value = NULL WHERE version = 2",
+    "UPDATE memory_versions SET value = 'text' WHERE version = 2",
+    "UPDATE memory_versions SET actor = 'somebody' WHERE version = 2",
+    "UPDATE memory_versions SET time = 7 WHERE version = 2",
+    "UPDATE memory_versions SET time = 'never' WHERE version = 2",
+    "UPDATE memory_versions SET once = NULL WHERE version = 2",
+    "UPDATE memory_versions SET hash = x'00' WHERE version = 2",
+    "UPDATE memory_versions SET hash = x'00' WHERE version = 1",
+    "UPDATE memory_versions SET suspect = x'ff' WHERE version = 2",
+    "DELETE FROM memory_versions WHERE version = 1",
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_version_that_is_not_what_was_written_is_never_served(sqlite, damage):
+    store = sqlite.open()
+    write(store, message("one"))
+    write(store, message("two"), once="o")
+    at = write(store, message("three"))
+    store.close()
+    db = apsw.Connection(str(sqlite._home / "journal.db"))
+    db.execute(damage)
+    db.close()
+    store = sqlite.open()
+    with pytest.raises(Corrupted, match="memory m"):
+        store.memories.stored("default", "m", 2)
+    with pytest.raises(Corrupted, match=r"memory m: version [12]"):
+        store.memories.history("default", at)
+    assert any("memory m" in sentence for sentence in store.check())
+
+
+def test_a_quarantine_that_was_taken_out_behind_the_chain_is_found_by_a_check(sqlite):
+    store = sqlite.open()
+    write(store, message("bad"))
+    write(store, Change("quarantine", suspect=Suspect(actor="me@here")))
+    assert store.check() == []
+    with store._db.writing() as db:
+        db.execute("DELETE FROM memory_quarantines")
+    assert store.check() == ["memory m: what is in quarantine is not what its versions say"]
