@@ -392,3 +392,81 @@ def test_doctor_says_of_each_layer_of_limits_whether_it_is_in_force(desk):
     assert all(one["meaning"] for one in layers.values())
     shown = desk.regrow("doctor").out
     assert all(name in shown for name in layers)
+
+
+@pytest.fixture
+def spoil(desk):
+    """Give a hand that changes the store's database as damage would."""
+
+    def change(statement):
+        db = apsw.Connection(str(desk.folder / ".regrow" / "journal.db"))
+        db.execute(statement)
+        db.close()
+
+    return change
+
+
+@pytest.mark.parametrize("change", ["outcome = 'suaceeded'", "task = CAST(x'61ff62' AS TEXT)"], ids=["value", "text"])
+def test_a_damaged_row_is_named_and_the_other_runs_are_listed_and_found(desk, spoil, change):
+    for key in ("one", "other"):
+        desk.regrow("run", "agent.py", "agent", "--question", "q", "--key", key)
+    one, other = (desk.regrow("show", key, "--json").json["run"]["id"] for key in ("one", "other"))
+    spoil(f"UPDATE runs SET {change} WHERE key = 'one'")
+    listed, as_json = desk.regrow("ls"), desk.regrow("ls", "--json")
+    assert listed.code == as_json.code == 0
+    assert other[-8:] in listed.out
+    assert f"run {one}: its row in the list of runs is damaged" in listed.err
+    assert [row["id"] for row in as_json.json["runs"]] == [other]
+    assert [problem["run"] for problem in as_json.json["problems"]] == [one]
+    assert [problem["run"] for problem in desk.regrow("doctor", "--json").json["problems"]] == [one]
+    for typed in (other, other[-8:], "other"):
+        assert desk.regrow("show", typed).code == 0
+    for typed in (one, one[-8:], "one"):
+        ran = desk.regrow("show", typed)
+        assert ran.code == 5
+        assert one in ran.err
+
+
+@pytest.mark.parametrize("what", ["task", "key", "project"])
+def test_doctor_says_what_a_run_is_called_in_the_list_and_what_in_its_first_record(desk, spoil, what):
+    desk.regrow("run", "agent.py", "agent", "--question", "q", "--key", "monday")
+    assert desk.regrow("doctor").code == 0
+    spoil(f"UPDATE runs SET {what} = 'damaged'")
+    ran = desk.regrow("doctor", "--json")
+    (problem,) = ran.json["problems"]
+    assert ran.code == 1
+    assert f"the list of runs says that its {what} is 'damaged', its first record says '" in problem["text"]
+
+
+def test_an_imported_run_may_be_called_otherwise_than_it_was_and_its_forks_as_well(desk, spoil):
+    desk.regrow("run", "agent.py", "agent", "--question", "q", "--key", "monday")
+    desk.regrow("export", "monday", "-o", "run.regrow")
+    elsewhere = ("--store", "elsewhere", "--project", "south")
+    desk.regrow("import", "run.regrow", "--key", "tuesday", *elsewhere)
+    assert desk.regrow("fork", "tuesday", "--at", "think#1", "--no-run", "--file", "agent.py", *elsewhere).code == 0
+    ran = desk.regrow("doctor", "--json", *elsewhere)
+    assert (ran.json["problems"], ran.json["runs"]) == ([], 2)
+    db = apsw.Connection(str(desk.folder / "elsewhere" / "journal.db"))
+    db.execute("UPDATE runs SET key = 'wednesday' WHERE key = 'tuesday'")
+    db.close()
+    (key, project) = desk.regrow("doctor", "--json", *elsewhere).json["problems"]
+    assert "its key is 'wednesday'" in key["text"]
+    assert "its project is 'south'" in project["text"]
+
+
+def test_a_blob_that_a_record_needs_is_missed_by_doctor_and_kept_by_gc_though_no_list_names_it(desk, spoil):
+    desk.regrow("run", "agent.py", "agent", "--question", "q" * 100_000)
+    run = desk.regrow("ls", "--json").json["runs"][0]["id"]
+    blobs = list((desk.folder / ".regrow" / "blobs").glob("??/*"))
+    for blob in blobs:
+        os.utime(blob, (time.time() - 7200,) * 2)
+    spoil("DELETE FROM blobs")
+    ran = desk.regrow("doctor", "--json")
+    assert ran.code == 1
+    assert {problem["run"] for problem in ran.json["problems"]} == {run}
+    assert all("needs blob" in problem["text"] for problem in ran.json["problems"])
+    assert len(ran.json["problems"]) == len(blobs)
+    gone = desk.regrow("gc", "--older-than", "30d", "--json")
+    assert gone.json["blobs"] == 0
+    assert f"stays: run {run} needs it" in gone.err
+    assert list((desk.folder / ".regrow" / "blobs").glob("??/*")) == blobs

@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.e2e
 
-PIPELINE = '''
+PIPELINE = """
 import pathlib
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ async def pipeline(places: int = 5) -> float:
     for place in range(1, places + 1):
         so_far = (await score(place, so_far)).value
     return so_far
-'''
+"""
 
 
 @pytest.fixture

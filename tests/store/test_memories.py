@@ -1,6 +1,7 @@
 """Agents' memories as a store keeps them: versions, lines, guards, quarantines, damage, and what they cost."""
 
 import apsw
+import msgspec
 import pytest
 
 import regrow
@@ -8,6 +9,7 @@ from regrow.codec import decode, encode
 from regrow.errors import Conflict, Corrupted, LeaseLost, UsageError
 from regrow.insight.collect import loose_blobs
 from regrow.journal.memories import Change, Guard, Origin, Pin, Suspect
+from regrow.journal.memory import MemoryStore
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import NewRun
 
@@ -239,6 +241,39 @@ def test_reading_the_last_message_is_no_more_work_in_a_long_dialogue_than_in_a_s
     at = write(store, *(message(f"message {number}") for number in range(3_000)))
     assert work(lambda: store.memories.messages("default", at, limit=5, newest_first=True)) < 2 * short + 10
     assert work(lambda: store.memories.count("default", at)) > 10 * short, "the measure sees what grows"
+
+
+def test_a_memory_is_carried_into_another_store_with_its_history_and_what_it_was_forked_from(store):
+    base = write(store, message("one"), document("k", 1), once="w")
+    write(store, message("after the fork"))
+    write(store, Change("fork", base=base), memory="f")
+    write(store, document("k", 2), memory="f")
+    at = write(store, Change("quarantine", suspect=Suspect(run="r")), memory="f")
+    carried = store.memories.carried("default", at)
+    assert [(one.version.memory, one.version.version) for one in carried] == [
+        ("m", 1),
+        ("m", 2),
+        ("f", 1),
+        ("f", 2),
+        ("f", 3),
+    ]
+    other = MemoryStore()
+    for _ in range(2):
+        other.memories.adopt("imported", carried, ["digest"])
+    memories = other.memories
+    assert decode(memories.fact("imported", at, "document", "k").value) == 2
+    assert [decode(one.value) for one in memories.messages("imported", at)] == ["one"]
+    assert memories.suspects("imported", at) == [Suspect(run="r")]
+    assert (memories.check(), memories.blobs()) == ([], {"digest"})
+    memories.write("imported", "m", [message("one"), document("k", 1)], ME, once="w")
+    assert memories.head("imported", "m") == base
+    memories.write("default", "m", [message("another")], ME)
+    with pytest.raises(UsageError, match="another memory m in project default"):
+        memories.adopt("default", carried)
+    forged = msgspec.structs.replace(carried[0], version=msgspec.structs.replace(carried[0].version, key="x"))
+    with pytest.raises(Corrupted, match="memory m: version 1 is not what was exported"):
+        memories.adopt("new", [forged])
+    assert memories.rows("new") == []
 
 
 DAMAGE = (

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from regrow.authoring.home import StoreLike, host_of, project_of
 from regrow.authoring.task import Task
 from regrow.codec import digest_inputs
@@ -142,7 +144,8 @@ def _first(paths: Sequence[str], replaced: Mapping[str, Kept]) -> str:
 
 
 def _write(host: Host, row: RunRow, planned: Fork, blobs: tuple[str, ...], now: float) -> str:
-    created = planned.created
+    # The project may be another one than that under which the original began: it may have been imported.
+    created = msgspec.structs.replace(planned.created, project=row.project)
     made = host.store.create(NewRun(created.run, row.task, now, created.key, row.project))
     if made.id != created.run:
         raise KeyConflict(made.id, f"key {created.key!r} is that of run {made.id}; give the fork another one")

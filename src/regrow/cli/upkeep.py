@@ -7,6 +7,7 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from regrow.engine.invariants import check_run
 from regrow.errors import RegrowError, StoreError
 from regrow.executors.limits.survey import Layer, survey
 from regrow.insight.collect import loose_blobs, old_runs
+from regrow.insight.needed import needed_blobs
 from regrow.insight.runs import find_run, short
-from regrow.journal.records import RunEnded, RunRetried, unseal_all
+from regrow.journal.records import RunCreated, RunEnded, RunRetried, unseal_all
 from regrow.journal.sqlite import FORMAT
 from regrow.journal.store import LEASE_SECONDS, DamagedRow, RunRow, Store
 from regrow.values.durations import readable, seconds
@@ -130,8 +132,10 @@ def _check_one(store: Store, row: RunRow, found: _Findings) -> None:
         found.problems.append(
             Problem(f"run {row.id}: record {violation.seq}: {violation.text} ({violation.rule})", row.id, violation.seq)
         )
-    for digest in store.referenced_blobs(row.id):
+    referenced = store.referenced_blobs(row.id)
+    for digest in referenced:
         found.owners.setdefault(digest, row.id)
+    needed = needed_blobs(records, store.blobs)
     outcome = None
     for record in records:
         if isinstance(record.event, RunEnded):
@@ -139,9 +143,29 @@ def _check_one(store: Store, row: RunRow, found: _Findings) -> None:
         elif isinstance(record.event, RunRetried):
             outcome = None
     # A run that is being driven may have moved on between the two readings.
-    if outcome != row.outcome and not row.held and store.get(row.id) == row:
+    if row.held or store.get(row.id) != row:
+        return
+    if records and isinstance(records[0].event, RunCreated):
+        found.problems.extend(Problem(f"run {row.id}: {text}", row.id, 1) for text in _misnamed(row, records[0].event))
+    for digest in sorted(needed.keys() - referenced):
+        text = f"run {row.id}: record {needed[digest]} needs blob {digest}, and the store does not list it for this run"
+        found.problems.append(Problem(text, row.id, needed[digest]))
+    if outcome != row.outcome:
         said, listed = outcome or "unfinished", row.outcome or "unfinished"
         found.problems.append(Problem(f"run {row.id}: its records say {said}, the list of runs says {listed}", row.id))
+
+
+def _misnamed(row: RunRow, created: RunCreated) -> Iterator[str]:
+    """Compare what the list of runs calls a run with what its first record does.
+
+    An import gives it a key and a project of its own, and takes note of these.
+    """
+    names = [("task", row.task, created.task)]
+    if not row.imported:
+        names += [("key", row.key, created.key), ("project", row.project, created.project)]
+    for what, listed, recorded in names:
+        if listed != recorded:
+            yield f"the list of runs says that its {what} is {listed!r}, its first record says {recorded!r}"
 
 
 def _first_bad(run: str, stored: list[Any]) -> int:
@@ -254,6 +278,12 @@ def gc(session: Session, *, older_than: str, dry_run: bool) -> None:
             store.delete(row.id)
     count = size = 0
     for blob in loose_blobs(store, now=now):
+        if blob.needed_by is not None:
+            say(
+                f"blob {blob.digest} stays: run {blob.needed_by} needs it, though the store does not list it for that "
+                f"run; `regrow doctor` says more"
+            )
+            continue
         count += 1
         size += blob.size
         if not dry_run:

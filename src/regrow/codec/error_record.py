@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 NetworkKind = Literal["rate-limited", "unavailable", "connection-lost"]
 
-MAX_DEPTH: Final = 17
+DEEPEST: Final = 17
 """How many records of exceptions lie one in another at most: causes, contexts and members of groups."""
 RECORD: Final = "__regrow_record__"
 """The attribute by which an exception that was made out of a record remembers it."""

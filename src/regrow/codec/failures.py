@@ -11,7 +11,7 @@ import msgspec
 
 from regrow.codec.builtin_errors import bare, is_builtin, native_fields, set_native_fields
 from regrow.codec.codes import Code
-from regrow.codec.error_record import MAX_DEPTH, RECORD, ErrorRecord, NetworkView, record_of
+from regrow.codec.error_record import DEEPEST, RECORD, ErrorRecord, NetworkView, record_of
 from regrow.codec.frames import clean, frames_of
 from regrow.codec.naming import lineage, loaded_class, own_names, type_name
 from regrow.codec.network import network_view
@@ -74,11 +74,11 @@ def _record(exc: BaseException, walk: _Walk) -> ErrorRecord:
     earlier = record_of(exc)
     if type(exc) is ForeignError and earlier is not None:
         # So that passing through a process without the class loses nothing.
-        return earlier.within(MAX_DEPTH - len(walk.inside))
+        return earlier.within(DEEPEST - len(walk.inside))
     # A `__str__` may need what could not be stored.
     name, message = type_name(type(exc)), _text(str, exc, otherwise=None if earlier is None else earlier.message)
     walk.left -= 1
-    if walk.left < 0 or len(walk.inside) >= MAX_DEPTH - 1 or any(outer is exc for outer in walk.inside):
+    if walk.left < 0 or len(walk.inside) >= DEEPEST - 1 or any(outer is exc for outer in walk.inside):
         return ErrorRecord(type=name, message=message)
     walk.inside.append(exc)
     try:

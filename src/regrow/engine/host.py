@@ -7,6 +7,7 @@ for minutes does not lose its lease for being slow; a process that is stopped as
 from __future__ import annotations
 
 import contextlib
+import logging
 import platform
 import threading
 import time
@@ -32,6 +33,8 @@ from regrow.journal.store import LEASE_SECONDS, LogLine, SizeSeen, Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_log = logging.getLogger("regrow")
 
 _BEAT_SECONDS = 1.0
 """Between two heartbeats. Leases last many times longer."""
@@ -322,6 +325,10 @@ class Host:
                 self.end_by_force(driver, order.actor)
             case "hold" if not driver.holding.on:
                 driver.holding.begin()
+                _log.warning(
+                    "run %s is being paused by %s: no new call begins, those under way have %g s to finish",
+                    driver.run, order.actor, order.grace,
+                )  # fmt: skip
             case "let go" if not driver.closing:
                 driver.holding.begin()
                 driver.let_go(RunPaused(driver.run, order.actor, self.store.get(driver.run).paused_at or 0.0))

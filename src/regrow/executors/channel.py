@@ -73,7 +73,8 @@ class SocketChannel:
             msgspec.DecodeError: what came is no message.
         """
         (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
-        return _decoded(to_worker, self._exactly(length))
+        message: ToWorker = _decoded(to_worker, self._exactly(length))
+        return message
 
     def _exactly(self, count: int) -> bytes:
         parts = bytearray()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from regrow.codec import ErrorRecord, capture
-from regrow.codec.error_record import MAX_DEPTH
+from regrow.codec.error_record import DEEPEST
 from regrow.engine.committer import Ticket
 from regrow.engine.decide import blame
 from regrow.engine.driver import Driver
@@ -220,9 +220,9 @@ class Conversation:
 
     def _ensure_readable(self, error: ErrorRecord) -> None:
         """Refuse an error that could be read here, and perhaps not where the stack is higher: at a resume, say."""
-        if error.depth() > MAX_DEPTH:
+        if error.depth() > DEEPEST:
             raise ProtocolBroken(
-                f"{self._path}: its worker sent an error of more than {MAX_DEPTH} causes, one inside the other"
+                f"{self._path}: its worker sent an error of more than {DEEPEST} causes, one inside the other"
             )
 
     def _serve(self, request: Request) -> None:

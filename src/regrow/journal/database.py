@@ -104,8 +104,8 @@ class Database:
         """
         if self.broken is None and self._identify() != self._identity:
             self.broken = (
-                f"{self._name} was moved, removed or unmounted while it was in use; nothing after that is acknowledged: "
-                f"put it back, then resume"
+                f"{self._name} was moved, removed or unmounted while it was in use; nothing after that is "
+                f"acknowledged: put it back, then resume"
             )
         if self.broken:
             raise StoreUnavailable(self.broken)
@@ -210,7 +210,7 @@ class Database:
     def _connect(self) -> apsw.Connection:
         db = apsw.Connection(":memory:" if self._file is None else str(self._file))
         db.set_busy_timeout(_BUSY_MILLISECONDS)
-        db.create_scalar_function("machine_seconds", machine_seconds, 0)
+        db.create_scalar_function("machine_seconds", lambda *_: machine_seconds(), 0)
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
             _patiently(db, f"PRAGMA {pragma}")
         return db

@@ -155,6 +155,13 @@ class Vector(msgspec.Struct, frozen=True):
     numbers: bytes | None
 
 
+class Carried(msgspec.Struct, frozen=True):
+    """A version on its way into another store, and the name of the write that made it."""
+
+    version: Version
+    once: str = ""
+
+
 class MemoryRow(msgspec.Struct, frozen=True):
     """A memory as a list shows it.
 
@@ -282,6 +289,22 @@ class Memories(Protocol):
 
     def keep_vectors(self, project: str, model: str, vectors: Sequence[Vector]) -> None:
         """Keep what a model makes of facts. It is made from them, and may be lost."""
+        ...
+
+    def carried(self, project: str, at: Pin) -> list[Carried]:
+        """Give all that a memory's state needs, to be taken to another store: bases come before what goes on from them.
+
+        The blobs that it refers to are to be taken along.
+        """
+        ...
+
+    def adopt(self, project: str, carried: Sequence[Carried], blobs: Sequence[str] = ()) -> None:
+        """Take in what another store gave; what is here already stays. It can be read, and is not found by its words.
+
+        Raises:
+            UsageError: there is another memory of this name in the project.
+            Corrupted: it is not what was written.
+        """
         ...
 
     def rows(self, project: str | None = None) -> list[MemoryRow]:

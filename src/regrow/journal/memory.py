@@ -84,7 +84,16 @@ class MemoryStore:
             if run.key is not None and (existing := self.by_key(run.project, run.key)):
                 return existing
             self._rows[run.id] = RunRow(
-                run.id, run.task, run.created, run.key, run.project, None, run.epoch, "", held=False
+                run.id,
+                run.task,
+                run.created,
+                run.key,
+                run.project,
+                None,
+                run.epoch,
+                "",
+                held=False,
+                imported=run.epoch > 0,
             )
             self._leases[run.id] = _Lease()
             self._records[run.id] = []

@@ -35,7 +35,7 @@ FORMATS = (
 """How a store's database comes to be, step by step."""
 FORMAT = len(FORMATS)
 _NO_EPOCH = 1 << 62
-"""There is no such lease: each adds one. Beyond 63 bits SQLite would go on in floating point, and nobody could read that."""
+"""There is no such lease: each adds one. Beyond 63 bits SQLite goes on in floating point, which nobody could read."""
 
 
 class SqliteStore:
@@ -80,6 +80,8 @@ class SqliteStore:
         with self._db.writing() as db:
             db.execute(_SQL["create"], msgspec.structs.asdict(run))
             fresh = bool(db.changes())
+            if fresh and run.epoch:
+                db.execute(_SQL["note_import"], (run.id,))
         if fresh or run.key is None:
             return self.get(run.id)
         existing = self.by_key(run.project, run.key)
@@ -119,7 +121,7 @@ class SqliteStore:
             if live and not self.presence.is_dead(str(last_holder)):
                 raise RunHeld(run, str(last_holder))
             if type(epoch) is not int or not 0 <= epoch < _NO_EPOCH:
-                raise Corrupted(f"run {run}: the list of runs is damaged: it says that its last lease had epoch {epoch!r}")
+                raise Corrupted(f"run {run}: the list of runs is damaged: its last lease cannot have had epoch {epoch!r}")
             db.execute(_SQL["claim"], (number,))
             db.execute(_SQL["take"], (number, holder, seconds))
             return epoch + 1
@@ -215,6 +217,7 @@ class SqliteStore:
             for (number,) in db.execute("SELECT number FROM runs WHERE id = ?", (run,)).fetchall():
                 for table in ("records", "blobs", "logs", "leases", "runs"):
                     db.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608 - names from above
+            db.execute(_SQL["forget_import"], (run,))
         self.asks.forget(run)
         self.signals.forget(run)
         self.cache.forget_run(run, now=time.time())

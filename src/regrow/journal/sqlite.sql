@@ -86,11 +86,19 @@ CREATE TABLE stops (
 INSERT INTO runs (id, project, key, task, created, epoch) VALUES (:id, :project, :key, :task, :created, :epoch)
 ON CONFLICT (project, key) WHERE key IS NOT NULL DO NOTHING;
 
+-- :note_import
+-- Its records say what it was called elsewhere, so that here there is nothing else to compare the row with.
+INSERT OR REPLACE INTO meta SELECT 'imported ' || id, quote(key) || quote(project) FROM runs WHERE id = ?;
+
+-- :forget_import
+DELETE FROM meta WHERE name = 'imported ' || ?;
+
 -- :rows
 SELECT r.id, r.task, r.created, r.key, r.project, r.outcome, r.epoch, coalesce(l.holder, ''),
        r.outcome IS NULL AND coalesce(l.until, 0) > machine_seconds(), r.ended, r.cancel_requested_by,
        (SELECT a.question FROM asks a WHERE a.run = r.id AND a.decided IS NULL ORDER BY a.asked LIMIT 1),
-       r.pause_requested_by, r.paused_at
+       r.pause_requested_by, r.paused_at,
+       EXISTS (SELECT 1 FROM meta m WHERE m.name = 'imported ' || r.id AND m.value = quote(r.key) || quote(r.project))
 FROM runs r LEFT JOIN leases l USING (number)
 
 -- :ids

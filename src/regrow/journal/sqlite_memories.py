@@ -18,6 +18,7 @@ import msgspec
 from regrow.errors import Conflict, Corrupted, LeaseLost, UsageError
 from regrow.journal.database import Database
 from regrow.journal.memories import (
+    Carried,
     Change,
     Found,
     Guard,
@@ -30,6 +31,7 @@ from regrow.journal.memories import (
     Vector,
     Version,
 )
+from regrow.journal.memory_carrying import carried_of, is_here, latest_of
 from regrow.journal.memory_chain import hash_of, missing, quarantines_of, read_version
 from regrow.journal.memory_lines import (
     MESSAGES,
@@ -89,12 +91,12 @@ class SqliteMemories:
         # Before the transaction: that other place of the runs may want to read in this database.
         latest = self._epoch_of(run) if self._epoch_of is not None and epoch else None
         with self._db.writing() as db:
-            if once and (done := db.execute(SQL["done_before"], (once,)).fetchone()) is not None:
-                return pin_of(db, project, str(done[0]), int(done[1]) + len(changes) - 1)
+            number = number_of(db, project, memory)
+            if once and (done := db.execute(SQL["done_before"], (number, once)).fetchone()) is not None:
+                return pin_of(db, project, memory, int(done[0]) + len(changes) - 1)
             if (latest or 0) > epoch or (epoch and db.execute(SQL["overtaken"], (run, epoch)).fetchone() is not None):
                 # What a driver that has lost its run does by now, another one does as well.
                 raise LeaseLost(run, f"the lease on run {run} was lost to another driver")
-            number = number_of(db, project, memory)
             last = Pin(memory, 0) if number is None else head_of(db, number, memory)
             if guard is not None:
                 self._compare(db, last, number, guard, changes)
@@ -303,6 +305,27 @@ class SqliteMemories:
         with self._db.reading() as db:
             found = db.execute(SQL["rows"], (project,)).fetchall()
         return self._db.checked(found, _ROW, MemoryRow, "the list of memories is")
+
+    # -- from store to store -------------------------------------------------------------------------------------------
+
+    def carried(self, project: str, at: Pin) -> list[Carried]:
+        """See `Memories.carried`."""
+        with self._db.reading() as db:
+            return carried_of(db, project, at)
+
+    def adopt(self, project: str, carried: Sequence[Carried], blobs: Sequence[str] = ()) -> None:
+        """See `Memories.adopt`."""
+        with self._db.writing() as db:
+            for one in carried:
+                new = one.version
+                number, last = latest_of(db, project, new)
+                if is_here(db, project, one, last):
+                    continue
+                if number is None:
+                    number = int(one_row(db.execute(SQL["make"], (project, new.memory, new.origin.time)))[0])
+                held = tuple(blobs) if last.version == 0 else ()
+                change = Change(new.kind, new.key, new.value, held, "", new.base, new.suspect)
+                self._add(db, project, number, last, change, new.origin, one.once)
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 

@@ -29,7 +29,7 @@ CREATE TABLE memory_versions (
     hash         BLOB NOT NULL,
     UNIQUE (memory, version)
 );
-CREATE UNIQUE INDEX memory_versions_once ON memory_versions (once) WHERE once IS NOT NULL;
+CREATE UNIQUE INDEX memory_versions_once ON memory_versions (memory, once) WHERE once IS NOT NULL;
 CREATE INDEX memory_versions_by_key ON memory_versions (memory, kind, key, version);
 CREATE INDEX memory_turns ON memory_versions (memory, version) WHERE base_memory IS NOT NULL;
 
@@ -73,7 +73,7 @@ INSERT INTO memories (project, name, created) VALUES (?, ?, ?) RETURNING number;
 SELECT 1 FROM runs WHERE id = ? AND epoch > ?;
 
 -- :done_before
-SELECT m.name, v.version FROM memory_versions v JOIN memories m ON m.number = v.memory WHERE v.once = ?;
+SELECT version FROM memory_versions WHERE memory = ? AND once = ?;
 
 -- :head
 SELECT version, coalesce(CAST(hash AS BLOB), x'') FROM memory_versions WHERE memory = ? ORDER BY version DESC LIMIT 1;

@@ -60,6 +60,7 @@ class RunRow(msgspec.Struct, frozen=True):
         waits_for: the oldest question that it has put to people and that is open, if there is one.
         paused_by: who has paused it. While it is still held, its driver is about to let go of it.
         paused_at: when that was, in seconds since the epoch.
+        imported: whether its records came from another store, and key and project are those that it was given here.
     """
 
     id: str
@@ -76,6 +77,7 @@ class RunRow(msgspec.Struct, frozen=True):
     waits_for: str | None = None
     paused_by: str | None = None
     paused_at: float | None = None
+    imported: bool = False
 
     @property
     def status(self) -> RunStatus:

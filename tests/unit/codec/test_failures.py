@@ -10,7 +10,7 @@ import pytest
 
 import regrow
 from regrow.codec import ErrorRecord, capture, decode, encode, failures, rebuild
-from regrow.codec.error_record import MAX_DEPTH, NetworkView
+from regrow.codec.error_record import DEEPEST, NetworkView
 from regrow.codec.frames import is_own
 from regrow.errors import ForeignError, OutcomeUnknown, RateLimited, TimedOut
 from regrow.examples import best_model
@@ -184,11 +184,11 @@ def test_the_examples_are_a_users_code_and_the_rest_of_regrow_is_not():
 def test_an_error_from_elsewhere_makes_no_record_deeper_than_any_other():
     error = ValueError("the first")
     for _ in range(3):
-        for _ in range(MAX_DEPTH + 3):
+        for _ in range(DEEPEST + 3):
             error = raised(ValueError("m"), error)
         error = rebuild(msgspec.structs.replace(capture(error), type="elsewhere:Error"))
         assert type(error) is ForeignError
-    assert capture(raised(ValueError("last"), error)).depth() == MAX_DEPTH
+    assert capture(raised(ValueError("last"), error)).depth() == DEEPEST
 
 
 def refused(status=429, **headers):

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from regrow.codec.error_record import MAX_DEPTH, ErrorRecord
+from regrow.codec.error_record import DEEPEST, ErrorRecord
 from regrow.executors.channel import frame
 from regrow.executors.conversation import Conversation, ProtocolBroken
 from regrow.executors.messages import Append, Counted, Threw
@@ -67,15 +67,15 @@ def hear(message):
 @pytest.mark.parametrize("link", ["cause", "context", "members"])
 @pytest.mark.parametrize("message", [thrown, attempt_failed, call_failed])
 def test_an_error_too_deep_to_be_read_again_is_never_recorded(message, link):
-    with pytest.raises(ProtocolBroken, match=f"more than {MAX_DEPTH} causes"):
-        hear(message(causes(MAX_DEPTH + 1, link)))
+    with pytest.raises(ProtocolBroken, match=f"more than {DEEPEST} causes"):
+        hear(message(causes(DEEPEST + 1, link)))
 
 
 @pytest.mark.parametrize("message", [thrown, attempt_failed, call_failed])
 def test_an_error_as_deep_as_regrow_writes_them_is_heard(message):
-    outcome, recorded = hear(message(causes(MAX_DEPTH)))
+    outcome, recorded = hear(message(causes(DEEPEST)))
     heard = outcome if outcome is not None else recorded[0]
-    assert heard.error == causes(MAX_DEPTH)
+    assert heard.error == causes(DEEPEST)
 
 
 def test_the_depth_of_an_error_is_found_however_deep_it_is():
