@@ -229,6 +229,7 @@ def test_twice_as_much_costs_about_twice_as_much(grown):
 
 # -- found by it -------------------------------------------------------------------------------------------------------
 
+
 def test_a_stored_object_is_not_asked_for_its_parts_where_plain_data_belongs():
     trap = stored(TrapData(1))
     payloads = [

@@ -251,3 +251,42 @@ def test_a_fork_is_found_by_its_key_and_refuses_other_inputs() -> None:
     regrow.fork(run, at="count#2", key="fork", store=store)
     with pytest.raises(regrow.KeyConflict, match="with other inputs"):
         open_run(host_of(store), long, (7,), {}, key="fork")
+
+
+@regrow.task
+async def remembering(places: int = 4) -> list[str]:
+    memory = regrow.memory("customers/42")
+    for place in range(places):
+        await look(str(place))
+        memory.messages.append(f"seen {place}")
+    return list(memory.messages)
+
+
+def test_a_forks_memory_is_as_it_was_at_that_point_and_its_own_from_there_on() -> None:
+    store = MemoryStore()
+    run = begun(store, remembering)
+    outside = regrow.memory("customers/42", store=store)
+    outside.messages.append("later, from elsewhere")
+    before = outside.version()
+    regrow.fork(run, at="look#3", key="fork", store=store)
+    assert regrow.run(remembering, key="fork", store=store) == [f"seen {place}" for place in range(4)]
+    assert ledger == {"look 2": 1, "look 3": 1}
+    assert outside.version() == before, "the fork has written into the original's memory"
+
+
+def test_a_fork_of_a_fork_goes_on_from_the_forks_memory() -> None:
+    store = MemoryStore()
+    run = begun(store, remembering)
+    first = regrow.fork(run, at="look#2", replace={"look#1": "other"}, key="first", store=store)
+    regrow.run(remembering, key="first", store=store)
+    regrow.fork(first, at="look#4", key="second", store=store)
+    assert regrow.run(remembering, key="second", store=store) == [f"seen {place}" for place in range(4)]
+    own = regrow.memory(f"customers/42~{first[-8:]}", store=store)
+    assert {entry.origin.run for entry in own.messages.entries()} == {run, first}
+
+
+def test_a_memory_that_nobody_had_written_by_then_begins_empty() -> None:
+    store = MemoryStore()
+    run = begun(store, remembering)
+    regrow.fork(run, at="look#1", key="fork", store=store)
+    assert regrow.run(remembering, key="fork", store=store) == [f"seen {place}" for place in range(4)]

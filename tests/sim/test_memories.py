@@ -256,7 +256,6 @@ def test_threads_of_the_user_reach_the_memory_too():
         forget(host_of(store))
 
 
-@pytest.mark.xfail(strict=True, reason="a rehearsal's copy of the store has no memories; see authoring/rehearsal.py")
 def test_a_rehearsal_reads_what_the_run_had_read_and_writes_nothing():
     store = CrashingStore()
     store.die_after(10**9)

@@ -309,8 +309,8 @@ class _Judge:
             return "missing"
         except RegrowError as problem:
             said = str(problem)
-            run = self.truth.runs.get(what, "journal.db")
-            if not any(name in said for name in (run, "journal.db", "blob ")):
+            runs = [self.truth.runs[what]] if what in self.truth.runs else self.truth.runs.values()
+            if not any(name in said for name in (*runs, "journal.db", "blob ")):
                 self.verdict.broken.append(f"{what}: names neither run nor blob nor file: {said}")
             self.verdict.said.append(f"{what}: {type(problem).__name__}: {said}")
             return "refused"

@@ -58,6 +58,7 @@ def test_the_control_without_the_comparison_of_hashes_damage_would_be_served(fol
 
 # -- outside of the chains: the list of runs, leases, logs -------------------------------------------------------------
 
+
 @pytest.fixture
 def spoiled(sqlite, journal):
     """Give a hand that opens a store of two runs after a statement has damaged it."""

@@ -24,6 +24,7 @@ from regrow.errors import RegrowError
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
 from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.memories import Memories
 from regrow.journal.memory import MemoryStore
 from regrow.journal.records import Diverged, Record, seal
 from regrow.journal.store import Entry, NewRun, RunRow, Store
@@ -213,10 +214,26 @@ class _Overlaid(MemoryBlobs):
         return super().path_of(digest) if digest in self._mine else self._below.path_of(digest)
 
 
+class _Copy(MemoryStore):
+    """A store in memory whose agents' memories are the real ones.
+
+    What is recorded of reading one is only which version was read. Nothing is written to them: a write that is not
+    recorded is not carried out.
+    """
+
+    def __init__(self, below: Store) -> None:
+        super().__init__()
+        self.blobs = _Overlaid(below.blobs)
+        self._below = below
+
+    @property
+    def memories(self) -> Memories:
+        return self._below.memories
+
+
 def _copied(store: Store, row: RunRow, records: Sequence[Record]) -> MemoryStore:
     """Give a store in memory with a run of these records, sealed anew."""
-    copy = MemoryStore()
-    copy.blobs = _Overlaid(store.blobs)
+    copy = _Copy(store)
     # Its driver may have changed since the row was read.
     epoch = max((row.epoch, *(record.epoch for record in records)))
     copy.create(NewRun(row.id, row.task, row.created, row.key, row.project, epoch))

@@ -160,7 +160,7 @@ def _misnamed(row: RunRow, created: RunCreated) -> Iterator[str]:
 
     An import gives it a key and a project of its own, and takes note of these.
     """
-    names = [("task", row.task, created.task)]
+    names: list[tuple[str, str | None, str | None]] = [("task", row.task, created.task)]
     if not row.imported:
         names += [("key", row.key, created.key), ("project", row.project, created.project)]
     for what, listed, recorded in names:

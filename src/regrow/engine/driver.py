@@ -222,11 +222,19 @@ class Driver:
         return self._strict
 
     def memory_name(self, name: str) -> str:
-        """Give the memory that the code means by a name: in a fork of a run, perhaps a fork of that memory.
+        """Give the memory that the code means by a name: in a fork of a run, its own fork of that memory.
 
         What was read before the fork stays what it was: a recorded read names the memory that it was really made from.
         """
-        return name
+        return name if self.log.state.forked is None else memory_of_fork(name, self.run)
+
+    def memory_bases(self, name: str) -> list[tuple[str, float]]:
+        """Give what a fork's memory may be a fork of, the nearest first: each memory, and as of which moment."""
+        forked = self.log.state.forked
+        if forked is None:
+            return []
+        *forks, (_, moment) = forked.lineage
+        return [*((memory_of_fork(name, run), until) for run, until in forks), (name, moment)]
 
     def root_branch(self) -> Branch:
         """Give the strand on which the run's outermost call is made."""
@@ -625,6 +633,11 @@ class Driver:
     def _tell(self, news: Record | Replayed) -> None:
         for observer in self._observers:
             observer(news)
+
+
+def memory_of_fork(name: str, run: str) -> str:
+    """Give the name of a fork's own memory."""
+    return f"{name}~{run[-8:]}"
 
 
 def _nothing() -> None:

@@ -139,10 +139,16 @@ def plan_fork(
         time = records[len(prefix)].time
         copied.append(Copied(time, "driver", _given(calls[path], replaced[path], time)))
     created = _created(records, run, key, inputs)
-    upto = prefix[-1].seq if prefix else 0
-    parent = _original(records).run
-    forked = RunForked(parent, at, upto, tuple(replaced), inputs.changed if inputs is not None else ())
+    changed = inputs.changed if inputs is not None else ()
+    lineage = _lineage(records, prefix[-1].time)
+    forked = RunForked(_original(records).run, at, prefix[-1].seq, tuple(replaced), changed, lineage)
     return Fork(created, forked, tuple(copied))
+
+
+def _lineage(records: Sequence[Record], moment: float) -> tuple[tuple[str, float], ...]:
+    """Give the runs that a fork goes back to, each with the moment up to which its memories count."""
+    parents = next((one.event.lineage for one in records if isinstance(one.event, RunForked)), ())
+    return ((_original(records).run, moment), *((run, min(moment, until)) for run, until in parents))
 
 
 def _prefix(records: Sequence[Record], at: str) -> list[Record]:

@@ -82,6 +82,7 @@ def brief(
         spent=state.spent,
         bounds=driver.bounds,
         project=driver.project,
+        forked=state.forked,
         strict=driver.strict,
         ceiling=host.memory,
         secrets={name: _secret(name, job.name) for name in job.secrets},

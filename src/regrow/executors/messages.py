@@ -13,7 +13,7 @@ import msgspec
 from regrow.codec import ErrorRecord
 from regrow.engine.decide import Allowance
 from regrow.engine.state import CallState
-from regrow.journal.records import Call, Event, Value
+from regrow.journal.records import Call, Event, RunForked, Value
 from regrow.journal.store import LogLine
 from regrow.values.policies import Bounds, GrowPolicy
 from regrow.values.resources import Resources
@@ -103,6 +103,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
         spent: see `RunState.spent`.
         bounds: the run's own budget.
         project: the run's.
+        forked: see `RunState.forked`.
         strict: whether divergences are raised.
         ceiling: the most memory that the host could give, in bytes.
         secrets: environment variables that must not be told to anybody.
@@ -122,6 +123,7 @@ class Start(msgspec.Struct, frozen=True, tag="start"):
     spent: int
     bounds: Bounds | None
     project: str
+    forked: RunForked | None
     strict: bool
     ceiling: int
     secrets: dict[str, str]

@@ -72,7 +72,7 @@ class _Worker:
         self._line = Line(channel, self._told_to_stop, self._shield)
         state = RunState()
         state.take_over(start.known, seq=start.seq, detour=start.detour)
-        state.began, state.spent = start.began, start.spent
+        state.began, state.spent, state.forked = start.began, start.spent, start.forked
         blobs: BlobStore = (
             FileBlobs(Path(start.blobs)) if start.blobs is not None else RemoteBlobs(self._line, Path(start.scratch))
         )

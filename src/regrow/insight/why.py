@@ -222,7 +222,8 @@ def _interruption(tree: RunTree) -> str:
         return (
             f"{last.holder} was {how.get(last.closed, f'let go of it ({last.closed})')} and let go of it in good order"
         )
-    return f"{last.holder} disappeared without a word (killed, or the machine went down)"
+    # A driver that cannot write its journal cannot write that down either, and its lock goes with it as at a kill.
+    return f"{last.holder} disappeared without a word (killed, or its machine went down, or it could not write)"
 
 
 def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallNode]) -> list[str]:

@@ -92,6 +92,8 @@ class RunForked(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
         upto: the place of the last record of the other run that was looked at.
         replaced: calls whose outcome is another one than it was there.
         inputs: parameters of the run that have other values than there.
+        lineage: the run that this is a fork of, the one that that is a fork of, and so on, each with the moment (in
+            seconds since the epoch) up to which its memories are this one's.
     """
 
     run: str
@@ -99,6 +101,7 @@ class RunForked(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
     upto: int
     replaced: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    lineage: tuple[tuple[str, float], ...] = ()
 
 
 class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):

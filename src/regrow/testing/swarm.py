@@ -32,6 +32,8 @@ Fault = Literal[
     "messages late",
     "messages twice",
     "code edited",
+    "paused",
+    "stopped",
 ]
 """What can go wrong in a world."""
 
@@ -117,6 +119,8 @@ Situation = Literal[
     "code edited between crash and resume",
     "a divergence seen",
     "a task timed out",
+    "a run paused and resumed",
+    "a run stopped and resumed",
 ]
 """What must have happened at least once in a run of many seeds: a simulator that no longer gets there proves nothing.
 

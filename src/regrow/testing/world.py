@@ -24,9 +24,19 @@ from regrow.engine.branches import drive_on
 from regrow.engine.committer import Committer
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
-from regrow.errors import OutcomeUnknown, RegrowError, RunCancelled, RunHeld, RunOver, StoreError
+from regrow.errors import (
+    OutcomeUnknown,
+    RegrowError,
+    RunCancelled,
+    RunHeld,
+    RunOver,
+    RunPaused,
+    RunStopped,
+    StoreError,
+)
 from regrow.healing.ladder import Ladder
 from regrow.journal.memory import MemoryStore
+from regrow.journal.orders import EVERYWHERE
 from regrow.journal.records import DriverClosed, OutcomeDecided
 from regrow.journal.store import RunRow, Store
 from regrow.testing.crash import Crash
@@ -218,6 +228,12 @@ class SimulatedWorld:
             process.soon(self._begin, process, plan)
         elif plan.run and self.swarm.strikes("cancelled", 0.1):
             self.store.request_cancel(plan.run, "somebody")
+        elif plan.run and self.swarm.strikes("paused", 0.1):
+            self.store.request_pause(plan.run, "somebody", grace=self.chance.choice((0.0, 2.0, 10.0)))
+        elif self.swarm.strikes("stopped", 0.05):
+            self.store.stop(EVERYWHERE, "somebody")
+        elif self.store.stops():
+            self.store.lift_stop(EVERYWHERE)
         self.processes.operator.soon(self._look_after, plan, after=self.chance.choice(_LOOKS))
 
     def _some_process(self, plan: _Plan) -> Process:
@@ -243,7 +259,7 @@ class SimulatedWorld:
         host = self._hosts[process]
         try:
             driver = self._open(host, plan)
-        except (RunHeld, RunOver, StoreError):
+        except (RunHeld, RunOver, RunStopped, StoreError):
             return
         if driver is None:
             return
@@ -251,9 +267,13 @@ class SimulatedWorld:
         plan.drivers.append(at_work)
         try:
             await drive_async(host, driver, plan.versions[plan.version], plan.args, {})
-        except (RunCancelled, OutcomeUnknown, StoreError, asyncio.CancelledError) as end:
+        except (RunCancelled, RunPaused, RunStopped, OutcomeUnknown, StoreError, asyncio.CancelledError) as end:
             if isinstance(end, OutcomeUnknown):
                 self.reached["a once-only call in doubt"] += 1
+            if isinstance(end, RunPaused):
+                self.reached["a run paused and resumed"] += 1
+            if isinstance(end, RunStopped):
+                self.reached["a run stopped and resumed"] += 1
         except RegrowError as end:
             if driver.halted is None:
                 self.witness.broken("a run ends well, or is halted", f"{plan.key}: {end!r}")
@@ -273,6 +293,8 @@ class SimulatedWorld:
         row = self.store.get(plan.run) if plan.run else None
         if row is not None and row.outcome in ("failed", "cancelled"):
             return self._take_up_again(host, plan, row)
+        if row is not None and row.paused_by is not None:
+            self.store.lift_pause(row.id)
         opened = open_run(host, plan.versions[plan.version], plan.args, {}, key=plan.key)
         if isinstance(opened, RunRow):
             plan.run = opened.id

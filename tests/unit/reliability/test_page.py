@@ -143,6 +143,13 @@ def test_mutants_that_survive_are_told_with_those_that_nobody_has_explained(tmp_
     assert "[Mutants]" not in page({}, mutation.load(tmp_path / "missing.json"))
 
 
+def test_a_test_of_a_campaign_that_failed_is_named_though_nothing_was_violated():
+    ended = [outcome("test_it", figures=(QUIET,)), outcome("test_that_fails", "failed")]
+    told = page({WORLDS.name: conclude(WORLDS, ended, MONDAY)})
+    assert "| 0 of 3 worlds; tests failed: 1 |" in row(told, "[Simulated worlds]")
+    assert "- **failed:** `tests/sim/test_world.py::test_that_fails`" in told
+
+
 def test_a_campaign_without_figures_tells_how_many_of_its_tests_have_failed():
     fuzz = next(one for one in CAMPAIGNS if one.figures is None)
     ended = [outcome("test_it"), outcome("test_too", "failed"), outcome("test_not", "skipped", reason="r")]

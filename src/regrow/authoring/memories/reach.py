@@ -43,8 +43,29 @@ class Reach:
         self._vault = vault
 
     def real_name(self, memory: str) -> str:
-        """Give the memory that is meant by a name here."""
-        return memory if self.scope is None else self.scope.driver.memory_name(memory)
+        """Give the memory that is meant by a name here; a fork of a run makes its own when it first means one."""
+        if self.scope is None:
+            return memory
+        name = self.scope.driver.memory_name(memory)
+        if name != memory:
+            self._begin(name, self.scope.driver.memory_bases(memory))
+        return name
+
+    def _begin(self, name: str, bases: Sequence[tuple[str, float]]) -> None:
+        """Let a memory begin as the first of these that was there was, at its moment."""
+        with self.store() as memories:
+            if memories.head(self.project, name).version:
+                return
+            for base, moment in bases:
+                pin = self._as_of(memories, base, moment)
+                if pin is not None:
+                    self.write(name, [Change("fork", base=pin)], once=f"begin {name}")
+                    return
+
+    def _as_of(self, memories: Memories, memory: str, moment: float) -> Pin | None:
+        head = memories.head(self.project, memory)
+        written = [one.version for one in memories.history(self.project, head) if one.origin.time <= moment]
+        return memories.pin(self.project, memory, written[-1]) if written else None
 
     def keep(self, value: object, where: str) -> Kept:
         """Make a value ready to be written."""
@@ -65,9 +86,24 @@ class Reach:
             raise self.scope.driver.halt(problem) from problem
 
     def write(
-        self, memory: str, changes: Sequence[Change], guard: Guard | None = None, *, by: str = "", source: str = ""
+        self,
+        memory: str,
+        changes: Sequence[Change],
+        guard: Guard | None = None,
+        *,
+        by: str = "",
+        source: str = "",
+        once: str = "",
     ) -> Pin:
         """Write a version for each change, all or none; inside a run once, however often its call is carried out.
+
+        Args:
+            memory: the memory's real name.
+            changes: what to write.
+            guard: what must hold.
+            by: who writes, where that is not the task.
+            source: where it comes from.
+            once: names the write within its run; else the call does.
 
         Raises:
             Conflict: the guard does not hold.
@@ -80,7 +116,8 @@ class Reach:
         origin = Origin(driver.run, scope.path, by or scope.task, source, driver.now())
         # With the inputs: code that was edited while the outcome of its write was lost in a crash wants another write.
         digest = scope.call.digest if scope.call is not None else b""
-        once = hashlib.sha256(scope.idempotency_key.encode() + digest).hexdigest()[:32]
+        name = f"{driver.run} {once}".encode() if once else scope.idempotency_key.encode() + digest
+        once = hashlib.sha256(name).hexdigest()[:32]
         with self.store() as memories:
             return memories.write(
                 self.project,
