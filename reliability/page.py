@@ -64,7 +64,8 @@ def _glance(results: Mapping[str, Result], mutation: Mutation | None) -> str:
 def _told(campaign: Campaign, result: Result) -> tuple[str, str]:
     """Say what was tried, and what went wrong."""
     if result.figures is not None:
-        return result.figures.tried(), result.figures.broken().describe()
+        failed = f"; tests failed: {len(result.failed)}" if result.failed else ""
+        return result.figures.tried(), result.figures.broken().describe() + failed
     sizes = ", ".join(f"`{name}={value}`" for name, value in campaign.sizes.items())
     return f"{result.tests:,} tests at {sizes}", f"{len(result.failed):,} of {result.tests:,} tests"
 
@@ -114,6 +115,8 @@ def _campaign(campaign: Campaign, result: Result | None) -> Iterable[str]:
     else:
         rows = result.figures.rows() if result.figures is not None else [("tests", f"{result.tests:,}")]
         yield _table(("what", "figure"), [*rows, ("violations", _told(campaign, result)[1])])
+    if result.failed:
+        yield "".join(f"- **failed:** `{test}`\n" for test in result.failed)
     if result.controls:
         yield _prose("Negative controls: each plants what the campaign must find, or takes a safeguard away.")
         yield _controls(result.controls)

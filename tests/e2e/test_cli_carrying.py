@@ -128,3 +128,34 @@ def test_what_is_no_exported_run_is_refused(elsewhere):
     assert "is no exported run" in ran.err
     missing = elsewhere.regrow("import", "missing")
     assert missing.code == 2
+
+
+REMEMBERING = """
+import regrow
+
+
+@regrow.task
+async def remembering(places: int = 3) -> int:
+    memory = regrow.memory("customers/42")
+    for place in range(places):
+        memory.messages.append(f"seen {place}")
+    memory.files.write("notes/large", "x" * 200_000)
+    seen = list(memory.messages)
+    return len(seen) // (len(seen) - places)
+"""
+
+
+def test_the_memories_that_a_run_has_used_come_with_it_as_far_as_it_has_used_them(desk, elsewhere):
+    (desk.folder / "remembering.py").write_text(REMEMBERING, "utf-8")
+    assert desk.regrow("run", "remembering.py", "--key", "k").code == 1
+    desk.regrow("export", "@failed", "-o", "run.regrow")
+    assert elsewhere.regrow("import", str(desk.folder / "run.regrow"), "--code", ".").code == 0
+    shown = elsewhere.regrow("memory", "show", "customers/42").out
+    assert "seen 2" in shown
+    ran = subprocess.run(
+        [sys.executable, "-m", "regrow", "debug", "@failed", "--file", "remembering.py"],
+        cwd=elsewhere.folder, env=elsewhere.env, input="p seen\nq\n",
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert "['seen 0', 'seen 1', 'seen 2']" in ran.stdout, ran.stderr
+    assert elsewhere.regrow("doctor").code == 0

@@ -85,6 +85,9 @@ class TestRuns:
         assert [row.id for row in store.runs()] == ["run-3", "run-1", "run-0", "run-2"]
         assert [row.id for row in store.runs(limit=2)] == ["run-3", "run-1"]
         assert store.runs(limit=0) == []
+        damaged = []
+        assert store.runs(damaged=damaged) == store.runs()
+        assert damaged == []
 
     def test_another_handle_on_the_store_sees_what_was_written(self, place, journal):
         journal(place.open()).claim().append(3).end()

@@ -22,10 +22,10 @@ from regrow.journal.archive import Archive, Manifest
 @shared_options
 @in_session
 def export(session: Session, *, run: str, output: Path | None, force: bool) -> None:
-    """Write a run into one file: its journal, its logs, its large values and the source of its task.
+    """Write a run into one file: its journal, logs and large values, the memories that it has used, and its source.
 
     It can be looked at, debugged and gone on with wherever that is imported. What it was given and what it gave is all
-    in there: hand it on as you would the data itself. An agent's memory is not; `regrow memory export` writes that.
+    in there, and so are its agent's memories up to then: hand it on as you would the data itself.
     """
     store = session.store()
     row = find_run(store, run, session.project)

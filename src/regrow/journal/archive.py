@@ -1,7 +1,8 @@
-"""A run as one file, to be looked at, debugged or gone on with elsewhere: its records, logs, blobs and source.
+"""A run as one file, to be looked at, debugged or gone on with elsewhere: records, logs, blobs, memories and source.
 
-The file is a zip archive: ``manifest.json``, ``records.msgpack``, ``logs.msgpack``, ``blobs/DIGEST`` and
-``code/NAME``. Reading one trusts nothing in it: only these names are looked at, records must make up a sound chain,
+The file is a zip archive: ``manifest.json``, ``records.msgpack``, ``logs.msgpack``, ``memories.msgpack``,
+``blobs/DIGEST`` and ``code/NAME``. Of each memory that the run has used it holds the versions up to the last used one.
+Reading one trusts nothing in it: only these names are looked at, records must make up a sound chain,
 blobs must have their digests, and nothing is executed or put where the archive says.
 """
 
@@ -13,14 +14,27 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
 import msgspec
 
 from regrow._version import __version__
+from regrow.codec import decode
+from regrow.codec.contents import contents_of
 from regrow.errors import Corrupted, RegrowError, UnreadableFormat
-from regrow.journal.records import Record, RunCreated, RunEnded, RunRetried, StoredRecord, unseal_all
+from regrow.journal.memories import Carried, Pin
+from regrow.journal.records import (
+    BlobRef,
+    CallSucceeded,
+    Record,
+    RunCreated,
+    RunEnded,
+    RunRetried,
+    StoredRecord,
+    unseal_all,
+)
 from regrow.journal.store import DEFAULT_PROJECT, Entry, LogLine, NewRun, RunRow, Store
 
 FORMAT = 1
@@ -57,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True):
     key: str | None = None
     project: str = DEFAULT_PROJECT
     source: Source | None = None
+    memory_blobs: tuple[str, ...] = ()
 
 
 Progress = Callable[[], None]
@@ -79,10 +94,11 @@ def export(store: Store, row: RunRow, file: Path, *, advance: Progress = lambda:
     records = unseal_all(row.id, stored)
     digests = tuple(sorted(store.referenced_blobs(row.id)))
     code, source = _source(records)
+    memories, memory_blobs = _memories(store, row.project, records)
     epoch = records[-1].epoch if records else 0
     manifest = Manifest(
         FORMAT, __version__, platform.python_version(), row.id, row.task, row.created, epoch, digests,
-        row.key, row.project, source,
+        row.key, row.project, source, memory_blobs,
     )  # fmt: skip
     arriving = file.with_name(f".{file.name}.arriving")
     try:
@@ -90,7 +106,8 @@ def export(store: Store, row: RunRow, file: Path, *, advance: Progress = lambda:
             archive.writestr("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
             archive.writestr("records.msgpack", msgspec.msgpack.encode(stored))
             archive.writestr("logs.msgpack", msgspec.msgpack.encode([line for _, line in store.read_logs(row.id)]))
-            for digest in digests:
+            archive.writestr("memories.msgpack", msgspec.msgpack.encode(memories))
+            for digest in sorted({*digests, *memory_blobs}):
                 archive.write(store.blobs.path_of(digest), f"blobs/{digest}")
                 advance()
             if source is not None:
@@ -99,6 +116,38 @@ def export(store: Store, row: RunRow, file: Path, *, advance: Progress = lambda:
     finally:
         arriving.unlink(missing_ok=True)
     return manifest
+
+
+def _memories(store: Store, project: str, records: Iterable[Record]) -> tuple[list[Carried], tuple[str, ...]]:
+    """Give the versions of memories that the run has used, and the blobs that these need."""
+    used: dict[str, Pin] = {}
+    for record in records:
+        event = record.event
+        if isinstance(event, CallSucceeded) and event.call.kind == "memory" and isinstance(event.value, bytes):
+            pin = _pin(event.value)
+            if pin is not None and (pin.memory not in used or pin.version > used[pin.memory].version):
+                used[pin.memory] = pin
+    carried: list[Carried] = []
+    for pin in used.values():
+        with suppress(Corrupted):  # the memory was removed; the run could not read it here either
+            carried.extend(store.memories.carried(project, pin))
+    blobs: set[str] = set()
+    for value in (one.version.value for one in carried):
+        if isinstance(value, BlobRef):
+            blobs.add(value.digest)
+            blobs |= contents_of(store.blobs.get(value.digest))
+        elif value is not None:
+            blobs |= contents_of(value)
+    return carried, tuple(sorted(blobs))
+
+
+def _pin(value: bytes) -> Pin | None:
+    """Give the version of a memory that a recorded call has used. Searches record what they have found instead."""
+    try:
+        pin = msgspec.convert(decode(value), Pin)
+    except (msgspec.ValidationError, RegrowError):
+        return None
+    return pin if pin.version else None
 
 
 def _source(records: Iterable[Record]) -> tuple[bytes, Source | None]:
@@ -172,9 +221,11 @@ class Archive:
             RegrowError: another run has this id or this key.
         """
         manifest = self.manifest
-        for digest in manifest.blobs:
+        for digest in sorted({*manifest.blobs, *manifest.memory_blobs}):
             self._bring_blob(store, digest)
             advance()
+        memories = self._decoded("memories.msgpack", msgspec.msgpack.Decoder(list[Carried]))
+        store.memories.adopt(project, memories, manifest.memory_blobs)
         row = store.create(NewRun(manifest.run, manifest.task, manifest.created, key, project, epoch=manifest.epoch))
         if row.id != manifest.run:
             raise RegrowError(f"key {key!r} is that of run {row.id} here; give another one with --key")
