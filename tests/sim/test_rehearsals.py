@@ -179,9 +179,9 @@ def test_the_rehearsals_checks_can_fail() -> None:
     store = interrupted(5, "a", "b")
 
     class Careless(Rehearsal):
-        def _stop_at(self, callee, scope):
+        def _stop_at(self, path, kind):
             ledger["carried out"] += 1
-            super()._stop_at(callee, scope)
+            super()._stop_at(path, kind)
 
     row = store.runs()[0]
     records = unseal_all(row.id, store.read(row.id))

@@ -15,25 +15,34 @@ import msgspec
 
 from regrow.authoring.run import drive, drive_async
 from regrow.authoring.task import Task
-from regrow.engine.branches import drive_on
+from regrow.engine.branches import drive_on, loop_is_running
 from regrow.engine.callee import Callee
+from regrow.engine.desk import Desk, StoreDesk
 from regrow.engine.driver import Observer
+from regrow.engine.executor import Executor
 from regrow.engine.host import Host
 from regrow.engine.scope import Scope
+from regrow.engine.state import RunState
+from regrow.engine.webhook import Hook
 from regrow.errors import RegrowError
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
+from regrow.journal.asks import AskRow, NewAsk
 from regrow.journal.blobs import BlobStore, MemoryBlobs
 from regrow.journal.memories import Memories
 from regrow.journal.memory import MemoryStore
 from regrow.journal.records import Diverged, Record, seal
+from regrow.journal.signals import Signal, Signals
 from regrow.journal.store import Entry, NewRun, RunRow, Store
+from regrow.values.ids import idempotency_key
 
 _IDLE_SECONDS = 0.2
 """When the code has made no call for so long, and is not held back by us, it waits for what is not recorded."""
 _HELD_BACK_SECONDS = 10.0
 """The same while it is held back: longer than most turns take; a back-off may last for hours."""
 _LOOK_SECONDS = 0.05
+_StopAt = Callable[[str, str], None]
+"""Is told the path and the kind of a call at which the record ends."""
 
 
 class Beyond(BaseException):
@@ -80,7 +89,7 @@ class Rehearsal:
         records: Sequence[Record],
         *,
         entered: Collection[str],
-        on_frontier: Callable[[Callee, Scope], None] = lambda _callee, _scope: None,
+        on_frontier: Callable[[str, str], None] = lambda _path, _kind: None,
         waits: bool = False,
         retry: bool = False,
         observers: tuple[Observer, ...] = (),
@@ -92,7 +101,7 @@ class Rehearsal:
             row: the run.
             records: those of its records that are to be played.
             entered: the tasks whose code is to run, isolated ones included.
-            on_frontier: is told of each call that would be carried out, where it would be.
+            on_frontier: is told the path and kind of each call that would be carried out, where it would be.
             waits: let coroutines wait there instead of ending them, so that others come as far as they can.
             retry: take back the failures that ended the run, as `regrow retry` would.
             observers: are told what is replayed.
@@ -101,7 +110,7 @@ class Rehearsal:
         self._frontier: list[str] = []
         self._on_frontier = on_frontier
         executor = _Rehearsing(frozenset(entered), self._stop_at, waits=waits)
-        self._host = Host(self._copy, executor, Ladder())
+        self._host = _Host(self._copy, executor, _Edge(self._stop_at, waits=waits), lambda: self._driver.log.state)
         self._driver = self._host.take_up(
             row.id, retry_as="rehearsal" if retry else None, even_if_over=True, observers=observers
         )
@@ -158,9 +167,10 @@ class Rehearsal:
                 driver.let_go()
         await work
 
-    def _stop_at(self, callee: Callee, scope: Scope) -> None:
-        self._frontier.append(scope.path)
-        self._on_frontier(callee, scope)
+    def _stop_at(self, path: str, kind: str) -> None:
+        if path not in self._frontier:
+            self._frontier.append(path)
+            self._on_frontier(path, kind)
 
 
 class _Rehearsing:
@@ -168,7 +178,7 @@ class _Rehearsing:
 
     ceiling = 1 << 62
 
-    def __init__(self, entered: frozenset[str], stop_at: Callable[[Callee, Scope], None], *, waits: bool) -> None:
+    def __init__(self, entered: frozenset[str], stop_at: _StopAt, *, waits: bool) -> None:
         self._entered = entered
         self._stop_at = stop_at
         self._waits = waits
@@ -178,7 +188,7 @@ class _Rehearsing:
         """See `Executor.run`."""
         if self._is_entered(callee, scope):
             return await self._inline.run(callee, scope, args, kwargs)
-        self._stop_at(callee, scope)
+        self._stop_at(scope.path, callee.kind)
         if self._waits:
             await asyncio.get_running_loop().create_future()
         raise Beyond(scope.path)
@@ -187,11 +197,74 @@ class _Rehearsing:
         """See `Executor.run_blocking`."""
         if self._is_entered(callee, scope):
             return self._inline.run_blocking(callee, scope, args, kwargs)
-        self._stop_at(callee, scope)
+        self._stop_at(scope.path, callee.kind)
         raise Beyond(scope.path)
 
     def _is_entered(self, callee: Callee, scope: Scope) -> bool:
         return callee.kind == "task" and scope.path in self._entered
+
+
+class _Host(Host):
+    """A host whose runs reach nobody outside: what is asked there and waited for there is where the record ends."""
+
+    def __init__(self, copy: Store, executor: Executor, edge: _Edge, state: Callable[[], RunState]) -> None:
+        super().__init__(copy, executor, Ladder())
+        self._edge = edge
+        self._state = state
+
+    @property
+    def asks(self) -> Desk:
+        return _Desk(self.store, self._edge)
+
+    @property
+    def signals(self) -> Signals:
+        return _Signals(self.store.signals, self._edge, self._state)
+
+
+class _Edge:
+    """Stops a strand that waits for the world outside: for good, or for as long as the others still move."""
+
+    def __init__(self, stop_at: _StopAt, *, waits: bool) -> None:
+        self._stop_at = stop_at
+        self._waits = waits
+
+    def reach(self, path: str, kind: str) -> None:
+        self._stop_at(path, kind)
+        # A thread would wait for ever: nothing but its own next call could end that.
+        if not (self._waits and loop_is_running()):
+            raise Beyond(path)
+
+
+class _Desk(StoreDesk):
+    """Questions are put up in the copy, and nobody is told of them."""
+
+    def __init__(self, copy: Store, edge: _Edge) -> None:
+        super().__init__(copy)
+        self._copy = copy
+        self._edge = edge
+
+    def post(self, run: str, ask: NewAsk, hook: Hook) -> AskRow:  # noqa: ARG002 - where people would be told
+        row = self._copy.asks.post(run, self._copy.get(run).project, ask)
+        self._edge.reach(row.path, "ask")
+        return row
+
+    def remind(self, run: str, ask: str, number: int, hook: Hook) -> None:
+        """Nobody is reminded either."""
+
+
+class _Signals:
+    """See `Signals`. None ever comes: one that is taken here would be missing in earnest."""
+
+    def __init__(self, copy: Signals, edge: _Edge, state: Callable[[], RunState]) -> None:
+        self._edge = edge
+        self._state = state
+        self.send, self.waiting, self.give_back, self.forget = copy.send, copy.waiting, copy.give_back, copy.forget
+
+    def take(self, run: str, name: str, key: str) -> Signal | None:  # noqa: ARG002 - whatever it is called
+        for path, known in list(self._state().calls.items()):
+            if known.call.kind == "signal" and key.startswith(f"{idempotency_key(run, path)}-"):
+                self._edge.reach(path, "signal")
+        return None
 
 
 class _Overlaid(MemoryBlobs):

@@ -14,7 +14,7 @@ from regrow.cli.loading import load_file, recall, tasks_in
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
 from regrow.cli.terminal import console, mark, plain
 from regrow.codec import capture
-from regrow.engine.rehearsing import tasks_that_failed, unfinished, without_outcomes
+from regrow.engine.rehearsing import tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import unseal_all
@@ -79,12 +79,12 @@ def _check(session: Session, row: RunRow, file: Path) -> Checked:
     records = unseal_all(row.id, store.read(row.id))
     retry = row.outcome in ("failed", "cancelled")
     if retry:
-        entered = tasks_that_failed(records)
+        entered = with_calls(records, tasks_that_failed(records))
     elif row.outcome is None:
         entered = unfinished(fold(records))
     else:
-        records = without_outcomes(records, every := _tasks(records))
-        entered = every
+        entered = with_calls(records, _tasks(records))
+        records = without_outcomes(records, entered)
     rehearsal = Rehearsal(store, row, records, entered=entered, waits=True, retry=retry)
     seen = rehearsal.play(recalled.task, recalled.args, recalled.kwargs)
     return Checked(row.id, seen.fits, seen.replayed, seen.frontier, tuple(_parted(seen)))

@@ -16,11 +16,9 @@ from regrow.cli.debuggers import Debugger, Debugpy, Pdb, own_frame
 from regrow.cli.loading import recall
 from regrow.cli.session import Leave, Session, in_session, say, shared_options
 from regrow.codec import capture
-from regrow.engine.callee import Callee
 from regrow.engine.driver import Replayed
 from regrow.engine.forking import paths_of
 from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, without_outcomes
-from regrow.engine.scope import Scope
 from regrow.engine.state import fold
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import Record, unseal_all
@@ -57,7 +55,7 @@ def debug(session: Session, *, run: str, at: str, file: Path | None, debugger: s
     rehearsal = Rehearsal(
         store,
         row,
-        without_outcomes(records, entered),
+        without_outcomes(records, entered, from_the_start=bool(target)),
         entered=entered,
         on_frontier=stops.at_frontier,
         observers=(stops.heed,),
@@ -102,6 +100,10 @@ def _go_live(session: Session, row: RunRow, file: Path | None) -> None:
         raise Leave(code)
 
 
+def _how_it_stands(kind: str) -> str:
+    return "has had no answer" if kind == "ask" else "has got none" if kind == "signal" else "is not recorded"
+
+
 class _Stops:
     """Where the rehearsal is to be stopped."""
 
@@ -117,9 +119,9 @@ class _Stops:
             say(f"{news.call.path} is answered from the journal")
             self._debugger.stop_in(own)
 
-    def at_frontier(self, callee: Callee, scope: Scope) -> None:
+    def at_frontier(self, path: str, kind: str) -> None:
         """Stop where the code makes a call that is not recorded."""
         frame = own_frame(inspect.currentframe())
         if frame is not None and not self._debugger.is_left:
-            say(f"{scope.path} ({callee.kind}) is not recorded: the journal ends here")
+            say(f"{path} ({kind}) {_how_it_stands(kind)}: the journal ends here")
             self._debugger.show(frame)

@@ -9,13 +9,35 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from regrow.engine.state import enclosing
 
 LOOK_SECONDS = 0.05
 """Between two looks of a strand that is held back whether its run is let go of."""
+
+
+class Meanwhile:
+    """Does something with a path at the beginning of a block, and something else at its end, whatever that is.
+
+    Not made with `contextlib.contextmanager`, which assigns to what passes through: users' exceptions may refuse that.
+    """
+
+    __slots__ = ("_begin", "_end", "_path")
+
+    def __init__(self, begin: Callable[[str], None], end: Callable[[str], None], path: str) -> None:
+        """Be ready to begin."""
+        self._begin = begin
+        self._end = end
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._begin(self._path)
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._end(self._path)
 
 
 class Holding:
@@ -45,25 +67,13 @@ class Holding:
         self.on = True
         self._tell()
 
-    @contextmanager
-    def at_work(self, path: str) -> Iterator[None]:
+    def at_work(self, path: str) -> Meanwhile:
         """Count a call's body as running meanwhile."""
-        self._at_work.add(path)
-        try:
-            yield
-        finally:
-            self._at_work.discard(path)
-            if self.on:
-                self._tell()
+        return Meanwhile(self._at_work.add, self._done, path)
 
-    @contextmanager
-    def at_rest(self, path: str) -> Iterator[None]:
+    def at_rest(self, path: str) -> Meanwhile:
         """Count a strand of a call as waiting meanwhile, for something that may take for ever."""
-        self.rest(path)
-        try:
-            yield
-        finally:
-            self.go_on(path)
+        return Meanwhile(self.rest, self.go_on, path)
 
     def rest(self, path: str) -> None:
         """Note that a strand of a call waits."""
@@ -72,6 +82,11 @@ class Holding:
     def go_on(self, path: str) -> None:
         """Note that it does not any more."""
         self._count(path, -1)
+
+    def _done(self, path: str) -> None:
+        self._at_work.discard(path)
+        if self.on:
+            self._tell()
 
     def _count(self, path: str, by: int) -> None:
         with self._lock:

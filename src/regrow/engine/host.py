@@ -66,6 +66,7 @@ class Host:
         self._beat_seconds = min(_BEAT_SECONDS, lease_seconds / 3)
         self._look_seconds = min(_LOOK_SECONDS, self._beat_seconds)
         self._known_since: dict[tuple[str, str], float] = {}
+        self._pausing: dict[str, Order] = {}
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
         self.executor = executor
@@ -122,8 +123,9 @@ class Host:
             if not even_if_over:
                 self._refuse_if_ordered(run, even_if_paused=even_if_paused)
             log = RunLog(run, self.store.read(run), epoch, self._clock)
-            if log.state.ended is not None and retry_as is None and not even_if_over:
-                raise RunOver(run, f"run {run} has {log.state.ended.outcome} already")
+            ended = log.state.ended
+            if ended is not None and not even_if_over and (retry_as is None or ended.outcome == "succeeded"):
+                raise RunOver(run, f"run {run} has {ended.outcome} already")
             driver = Driver(
                 log,
                 self.committer,
@@ -310,9 +312,11 @@ class Host:
             if stop is not None and not driver.closing:
                 driver.let_go(RunStopped(run, stop.actor, stop.time, stop.reason, stop.project))
                 driver.strike()
-            if (order := orders.get(run)) is not None:
+            # To hold a run back cannot be undone: it is let go of, even if the pause has been lifted meanwhile.
+            if (order := orders.get(run) or self._pausing.get(run)) is not None:
                 self._heed(driver, order)
-        self._known_since = {known: since for known, since in self._known_since.items() if known[0] in orders}
+        self._known_since = {known: since for known, since in self._known_since.items() if known[0] in drivers}
+        self._pausing = {run: order for run, order in self._pausing.items() if run in drivers}
 
     def _heed(self, driver: Driver, order: Order) -> None:
         now = time.monotonic()
@@ -325,13 +329,15 @@ class Host:
                 self.end_by_force(driver, order.actor)
             case "hold" if not driver.holding.on:
                 driver.holding.begin()
+                self._pausing[driver.run] = order
                 _log.warning(
                     "run %s is being paused by %s: no new call begins, those under way have %g s to finish",
                     driver.run, order.actor, order.grace,
                 )  # fmt: skip
             case "let go" if not driver.closing:
                 driver.holding.begin()
-                driver.let_go(RunPaused(driver.run, order.actor, self.store.get(driver.run).paused_at or 0.0))
+                paused_at = self.store.get(driver.run).paused_at
+                driver.let_go(RunPaused(driver.run, order.actor, self._clock() if paused_at is None else paused_at))
                 driver.strike()
             case "nothing" | "hold" | "let go":
                 pass

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from regrow.engine.forking import paths_of
 from regrow.engine.state import RunState, enclosing, fold
 from regrow.journal.records import (
     CallCancelled,
     CallFailed,
     CallSucceeded,
+    CheckpointSaved,
     Record,
     RunEnded,
     RunRetried,
@@ -21,10 +23,27 @@ from regrow.journal.records import (
 _Outcome = CallSucceeded | CallFailed | CallCancelled
 
 
-def without_outcomes(records: Sequence[Record], entered: Collection[str]) -> list[Record]:
-    """Leave out how some tasks, and the run, came out in the end; what a retry had taken back stays."""
+def without_outcomes(
+    records: Sequence[Record], entered: Collection[str], *, from_the_start: bool = False
+) -> list[Record]:
+    """Leave out how some tasks, and the run, came out in the end; what a retry had taken back stays.
+
+    Args:
+        records: of the run.
+        entered: the tasks.
+        from_the_start: leave out their checkpoints, too. Those of a task that has succeeded are left out in any case:
+            they are let go of then, and the code would find nothing left to do.
+    """
     last_life = max((record.seq for record in records if isinstance(record.event, RunRetried)), default=0)
-    return [record for record in records if record.seq < last_life or not _is_left_out(record, entered)]
+    begun_anew = set(entered)
+    if not from_the_start:
+        begun_anew &= {one.event.call.path for one in records if isinstance(one.event, CallSucceeded)}
+    return [
+        record
+        for record in records
+        if not (isinstance(record.event, CheckpointSaved) and record.event.path in begun_anew)
+        and (record.seq < last_life or not _is_left_out(record, entered))
+    ]
 
 
 def _is_left_out(record: Record, entered: Collection[str]) -> bool:
@@ -45,22 +64,41 @@ def tasks_around(records: Sequence[Record], path: str) -> set[str]:
 def tasks_that_failed(records: Sequence[Record]) -> set[str]:
     """Give the tasks through which the failure went that ended the run, from the outermost to where it arose.
 
-    What it arose in is among them if that is a task: its code has raised it, and would again.
+    What it arose in is among them if that is a task whose own code has raised it, and would again. One that was ended
+    from outside (it ran out of memory or time, or its worker died) is not: nothing would hold it now.
     """
     ended = next((one.event for one in reversed(records) if isinstance(one.event, RunEnded)), None)
-    found = set(_outermost(records))
-    if ended is None:
-        return found
     state = fold(records)
-    left = list(ended.again)
+    found = unfinished(state)
+    left = list(ended.again) if ended is not None else []
+    if not left:
+        return found | set(_outermost(records))
     while left:
         path = left.pop()
         known = state.calls.get(path)
-        if known is None or known.call.kind != "task" or not isinstance(known.outcome, CallFailed):
+        if known is None or known.call.kind != "task":
+            continue
+        if isinstance(known.outcome, CallFailed):
+            if _was_ended_from_outside(known.outcome):
+                continue
+            left.extend(known.outcome.again)
+        elif enclosing(path):
             continue
         found.add(path)
-        left.extend(known.outcome.again)
     return found
+
+
+def _was_ended_from_outside(failed: CallFailed) -> bool:
+    return failed.error.layer == "infrastructure" and not failed.again
+
+
+def with_calls(records: Sequence[Record], entered: Collection[str]) -> set[str]:
+    """Give those of some tasks that have made a recorded call, and the outermost.
+
+    What the code of the others does is all its own, and would be done.
+    """
+    outer = {enclosing(path) for path in paths_of(records)}
+    return {path for path in entered if path in outer or not enclosing(path)}
 
 
 def unfinished(state: RunState) -> set[str]:

@@ -73,6 +73,9 @@ class Turns:
         self._given.add(seq)
         while self._left and self._left[0] in self._given:
             self._given.remove(self._left.popleft())
+        self._let_the_next_go()
+
+    def _let_the_next_go(self) -> None:
         for waiting in list(self._waiting.values())[:1]:
             if not self._moving_on:
                 self._moving_on = True
@@ -103,7 +106,10 @@ class Turns:
             grace: seconds to wait beyond that.
         """
         place = min(self._now, _AFTER_ALL) + next(self._executed) * _APART
-        await self.wait_for(place, self._patience + grace)
+        try:
+            await self.wait_for(place, self._patience + grace)
+        finally:
+            self._let_the_next_go()  # this outcome is not among those that are given, so nobody else would
 
     def _give_up_before(self, seq: float) -> None:
         """Wait no more for outcomes that nobody asks for."""

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,6 +57,8 @@ _LOAD_SECONDS = 300.0
 """How long that may take. Large frameworks take half a minute on a slow disk; a lock that is held takes for ever."""
 _ENDING_SECONDS = 2.0
 """How long a server may take to end its workers and itself."""
+_CLOSING_SECONDS = 1.0
+"""Between the end of a process's channel and its own, if it is about to end."""
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -160,6 +163,7 @@ class ForkServer:
 
         Raises:
             LoadingEnded: it died over it.
+            ServerLost: it was killed while it did so.
             Exception: what the user's module raised when it was loaded.
         """
         requests, requests_there = socket.socketpair()
@@ -189,9 +193,9 @@ class ForkServer:
                     case NotLoaded() as said:
                         raise _load_failure(said, environment)
                     case _:
-                        process.kill()  # it has closed its end, and may live on all the same
-                        code = await asyncio.to_thread(process.wait)
-                        raise LoadingEnded(_last_words(environment, code, errors))
+                        code = await asyncio.to_thread(_end_of, process)
+                        words = _last_words(environment, code, errors)
+                        raise (ServerLost if code == -signal.SIGKILL else LoadingEnded)(words)
             except BaseException:
                 process.kill()  # it has no workers yet, and may be in the middle of a long import
                 server.close()
@@ -323,6 +327,16 @@ def _load_failure(said: NotLoaded, environment: Environment) -> BaseException:
         f"loading {environment.file} in a worker process ended in {error!r}; what is to run only in the program itself "
         f"belongs under `if __name__ == '__main__':`"
     )
+
+
+def _end_of(process: subprocess.Popen[bytes]) -> int:
+    """Give how a process ended that has closed its end of the channel, and may live on all the same."""
+    try:
+        return process.wait(_CLOSING_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return 0
 
 
 def _last_words(environment: Environment, code: int, errors: IO[bytes]) -> str:

@@ -223,6 +223,8 @@ class SimulatedWorld:
             for process, work in plan.at_work
             if process.alive and not work.done() and (process.paused_until <= now and not process.blocked)
         ]
+        if self.store.stops():
+            self.store.lift_stop(EVERYWHERE)
         if not busy or self.swarm.strikes("two drivers at once", 0.1):
             process = self._some_process(plan)
             process.soon(self._begin, process, plan)
@@ -232,8 +234,6 @@ class SimulatedWorld:
             self.store.request_pause(plan.run, "somebody", grace=self.chance.choice((0.0, 2.0, 10.0)))
         elif self.swarm.strikes("stopped", 0.05):
             self.store.stop(EVERYWHERE, "somebody")
-        elif self.store.stops():
-            self.store.lift_stop(EVERYWHERE)
         self.processes.operator.soon(self._look_after, plan, after=self.chance.choice(_LOOKS))
 
     def _some_process(self, plan: _Plan) -> Process:
@@ -293,7 +293,7 @@ class SimulatedWorld:
         row = self.store.get(plan.run) if plan.run else None
         if row is not None and row.outcome in ("failed", "cancelled"):
             return self._take_up_again(host, plan, row)
-        if row is not None and row.paused_by is not None:
+        if row is not None and row.status == "paused":
             self.store.lift_pause(row.id)
         opened = open_run(host, plan.versions[plan.version], plan.args, {}, key=plan.key)
         if isinstance(opened, RunRow):

@@ -14,7 +14,6 @@ from regrow.testing import MemoryStore
 
 
 @pytest.mark.promise("P2", "P8")
-@pytest.mark.xfail(strict=True, reason="whoever retries does not look again; make sim SEED=13592 found it")
 def test_a_failed_run_that_another_process_has_meanwhile_brought_to_success_is_not_retried():
     store = MemoryStore()
     host = Host(store, InlineExecutor(), Ladder())

@@ -19,7 +19,6 @@ def with_one_recorded(seq):
 
 
 @pytest.mark.promise("P4")
-@pytest.mark.xfail(strict=True, reason="only the first of those that wait is woken; the others sit their time out")
 def test_all_that_came_about_while_an_older_outcome_was_missing_go_on_once_it_is_given():
     async def resume():
         turns = Turns(with_one_recorded(4))
