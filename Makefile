@@ -6,12 +6,13 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 BENCH_ARGS ?=
 RELIABILITY_ARGS ?=
+MUTATE_ARGS ?=
 SEEDS ?=
 SEED ?=
 HARDSHIP ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim reliability check fix bench lock clean python venv-demo venv-test venv-lock
+.PHONY: help demo test sim reliability mutate check fix bench lock clean python venv-demo venv-test venv-lock
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ sim: venv-test  ## play simulated worlds: SEEDS=20000 for more, SEED=123 for tha
 
 reliability: venv-test  ## run all campaigns (half an hour) and write docs/reliability.md; RELIABILITY_ARGS='--only NAME'
 	@.venv/test/bin/python -m reliability --write $(RELIABILITY_ARGS)
+
+mutate: venv-test  ## put one fault at a time into engine and journal, and show which the tests miss; MUTATE_ARGS=--write
+	@nice .venv/test/bin/python -m mutation $(MUTATE_ARGS)
 
 check: venv-test  ## lint, format, types, layers
 	.venv/test/bin/ruff check .

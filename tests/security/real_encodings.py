@@ -87,7 +87,8 @@ def _messages():
     error = capture(TrapError("no"))
     start = messages.Start(
         "run-1", job, [CallState(call, 1)], 3, None, 0.0, 0, None, strict=False, ceiling=1, secrets={"A": "b"},
-        project="default", blobs=None, scratch="s", gpus=(), data_limit=None,
+        project="default", forked=records.RunForked("run-0", "task#1", 2), blobs=None, scratch="s", gpus=(),
+        data_limit=None,
     )  # fmt: skip
     yield "from a worker", messages.Ready(("RLIMIT_DATA",))
     for event in _events():

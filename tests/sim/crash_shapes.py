@@ -101,15 +101,24 @@ async def task_group_that_fails() -> str:
 @regrow.task
 async def as_completed() -> list[str]:
     order = []
-    for one in asyncio.as_completed([do("slow", 0.02), do("fast"), do("slower", 0.04)]):
+    fast = asyncio.create_task(do("fast"))
+    slow = asyncio.create_task(after(fast, "slow"))
+    for one in asyncio.as_completed([slow, fast, asyncio.create_task(after(slow, "slower"))]):
         order.append(await one)
         await do(f"after {order[-1]}")
     return order
 
 
+async def after(first: asyncio.Task[str], what: str) -> str:
+    """Be later by what happens, not by the clock: a loaded machine's is no judge."""
+    await asyncio.wait((first,))
+    return await do(what)
+
+
 @regrow.task
 async def first_completed() -> list[str]:
-    made = [asyncio.create_task(do("long", 0.03)), asyncio.create_task(do("short"))]
+    short = asyncio.create_task(do("short"))
+    made = [asyncio.create_task(after(short, "long")), short]
     done, left = await asyncio.wait(made, return_when=asyncio.FIRST_COMPLETED)
     said = [one.result() for one in done]
     await do("between")

@@ -13,7 +13,7 @@ from regrow.authoring.run import drive, open_run
 from regrow.engine.forking import paths_of
 from regrow.engine.invariants import check_run
 from regrow.engine.state import fold
-from regrow.journal.records import RunForked, unseal_all
+from regrow.journal.records import Answered, Asked, RunForked, unseal_all
 from regrow.testing import MemoryStore
 
 ledger: Counter[str] = Counter()
@@ -290,3 +290,69 @@ def test_a_memory_that_nobody_had_written_by_then_begins_empty() -> None:
     run = begun(store, remembering)
     regrow.fork(run, at="look#1", key="fork", store=store)
     assert regrow.run(remembering, key="fork", store=store) == [f"seen {place}" for place in range(4)]
+
+
+@regrow.task
+async def asking() -> str:
+    before = await look("a")
+    if await regrow.ask("go on?", timeout="1s", default=True):
+        return f"{before} {await dig('b')}"
+    return f"{before} and no further"
+
+
+def test_a_fork_at_a_question_asks_it_again_as_its_own() -> None:
+    store = MemoryStore()
+    regrow.run(asking, key="original", store=store)
+    run = store.by_key("default", "original").id
+    fork = regrow.fork(run, at="ask#1", store=store)
+    assert not any(isinstance(one.event, Asked | Answered) for one in records_of(store, fork))
+    assert not any(row.run == fork for row in store.asks.listed(everything=True))
+
+
+def test_an_answer_can_be_replaced_and_nobody_is_asked() -> None:
+    store = MemoryStore()
+    regrow.run(asking, key="original", store=store)
+    run = store.by_key("default", "original").id
+    fork = regrow.fork(run, replace={"ask#1": False}, key="fork", store=store)
+    assert regrow.run(asking, key="fork", store=store) == "A and no further"
+    assert not any(row.run == fork for row in store.asks.listed(everything=True))
+    assert check_run(records_of(store, fork)) == []
+
+
+def test_what_is_recorded_of_a_memory_is_no_result_that_could_be_replaced() -> None:
+    @regrow.task
+    async def remembering() -> int:
+        regrow.memory("m").kv.set("a", 1)
+        return 1
+
+    store = MemoryStore()
+    run = begun(store, remembering)
+    with pytest.raises(regrow.UsageError, match="no value"):
+        regrow.fork(run, replace={"memory.set#1": 3}, store=store)
+
+
+@regrow.task
+async def saving(places: int = 3) -> str:
+    progress = regrow.checkpoint()
+    place, held = progress.load((0, b""))
+    begun_at = place
+    for place in range(place, places):
+        await look(f"{place}")
+        progress.save((place + 1, bytes([place]) * 5000))
+    return f"from {begun_at}, {len(held)}"
+
+
+@pytest.mark.parametrize("collected", [True, False])
+def test_a_fork_goes_on_from_the_checkpoint_of_that_moment_if_it_is_still_there(collected) -> None:
+    store = MemoryStore()
+    run = begun(store, saving)
+    held = store.referenced_blobs()
+    assert held == frozenset(), "a task that has succeeded lets go of what it had saved"
+    if collected:
+        for digest, _, _ in list(store.blobs.digests()):
+            store.blobs.delete(digest)
+    fork = regrow.fork(run, at="look#3", key="fork", store=store)
+    assert len(store.referenced_blobs(fork)) == (0 if collected else 1)
+    assert regrow.run(saving, key="fork", store=store) == ("from 0, 0" if collected else "from 2, 5000")
+    assert ledger == {"look 2": 1}
+    assert check_run(records_of(store, fork)) == []

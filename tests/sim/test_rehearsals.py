@@ -11,7 +11,8 @@ import pytest
 import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.authoring.rehearsal import Rehearsal
-from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, without_outcomes
+from regrow.engine.forking import paths_of
+from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
 from regrow.journal.records import unseal_all
 from regrow.testing import Crash, CrashingStore, MemoryStore
@@ -187,3 +188,110 @@ def test_the_rehearsals_checks_can_fail() -> None:
     records = unseal_all(row.id, store.read(row.id))
     Careless(store, row, records, entered=unfinished(fold(records)), waits=True).play(agent, ("a", "b"), {})
     assert ledger == {"carried out": 1}
+
+
+@regrow.task
+async def asking(what: str) -> str:
+    seen = await look(what)
+    return f"{seen} {await regrow.ask('go on?', evidence=seen, remind='1s')}"
+
+
+@regrow.task
+def asking_in_thread(what: str) -> str:
+    return f"{what} {regrow.ask_blocking('go on?')}"
+
+
+@regrow.task
+async def listening(what: str) -> str:
+    return f"{what} {await regrow.wait_for('deployed', str)}"
+
+
+@pytest.fixture
+def notices(monkeypatch) -> list[str]:
+    told: list[str] = []
+    monkeypatch.setenv("REGROW_ASK_WEBHOOK", "http://127.0.0.1:9/")
+    monkeypatch.setenv("REGROW_ASK_SECRET", "secret")
+    monkeypatch.setattr("regrow.engine.webhook._post", lambda _address, _body, key: told.append(key))
+    return told
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize(
+    ("task", "edge", "recorded"),
+    [
+        (asking, "asking#1/ask#1", True),
+        (asking, "asking#1/ask#1", False),
+        (asking_in_thread, "asking_in_thread#1/ask#1", True),
+        (listening, "listening#1/wait_for#1", True),
+    ],
+    ids=["asked", "not asked yet", "in a thread", "signal"],
+)
+def test_a_rehearsal_asks_nobody_and_waits_for_nobody(notices, task, edge, recorded, waits) -> None:
+    store = CrashingStore()
+    store.die_after(4 if recorded else 3)
+    with pytest.raises(Crash):
+        regrow.run(task, "a", store=store)
+    forget(host_of(store))
+    store.revive()
+    notices.clear()
+    row = store.runs()[0]
+    store.signals.send(row.id, "deployed", b'"yes"', "somebody", 0.0)
+    records = unseal_all(row.id, store.read(row.id))
+    seen = Rehearsal(store, row, records, entered=unfinished(fold(records)), waits=waits).play(task, ("a",), {})
+    assert (seen.outcome, seen.frontier) == ("goes on", (edge,))
+    assert notices == []
+    assert store.asks.listed(everything=True) == []
+    assert len(store.signals.waiting(row.id)) == 1, "the rehearsal has taken what was sent to the run"
+
+
+def test_a_task_that_was_ended_from_outside_is_not_entered() -> None:
+    @regrow.task
+    async def lost(what: str) -> str:
+        await look(what)
+        raise regrow.WorkerLost(what)
+
+    @regrow.task
+    async def around() -> str:
+        return await lost("a")
+
+    store = MemoryStore()
+    with pytest.raises(regrow.WorkerLost):
+        regrow.run(around, store=store)
+    records = unseal_all(store.runs()[0].id, store.read(store.runs()[0].id))
+    assert tasks_that_failed(records) == {"around#1"}
+
+
+def test_a_task_that_has_called_nothing_is_not_entered_where_its_code_would_be_done() -> None:
+    @regrow.task
+    async def alone() -> int:
+        ledger["alone"] += 1
+        return 1
+
+    @regrow.task
+    async def around() -> str:
+        return f"{await alone()} {await inner('a')}"
+
+    store = MemoryStore()
+    regrow.run(around, store=store)
+    records = unseal_all(store.runs()[0].id, store.read(store.runs()[0].id))
+    every = {path for path, call in paths_of(records).items() if call.kind == "task"}
+    assert with_calls(records, every) == {"around#1", "around#1/inner#1"}
+
+
+def test_what_a_task_had_done_before_its_last_checkpoint_can_be_gone_through_again() -> None:
+    @regrow.task
+    async def saving() -> int:
+        progress = regrow.checkpoint()
+        for place in range(progress.load(0), 3):
+            await look(f"{place}")
+            progress.save(place + 1)
+        return 3
+
+    store = MemoryStore()
+    regrow.run(saving, store=store)
+    ledger.clear()
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    played = without_outcomes(records, {"saving#1"})
+    seen = Rehearsal(store, row, played, entered={"saving#1"}).play(saving, (), {})
+    assert (seen.outcome, seen.replayed, ledger) == ("finished", 3, {})

@@ -76,6 +76,11 @@ async def people() -> None:
 def runs() -> None:
     assert_type(regrow.run(agent, "x", key="k"), dict[str, float])
     assert_type(regrow.run(heavy, 3), str)
+    runs = regrow.Runs(project="north")
+    assert_type(runs.resume("k", agent), dict[str, float])
+    assert_type(runs.retry("k", heavy), str)
+    assert_type(runs.cancel("k", grace="1m").outcome is None, bool)
+    assert_type(runs.pause("k").paused_by, str | None)
 
 
 async def mistakes() -> None:

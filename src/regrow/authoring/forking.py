@@ -15,9 +15,9 @@ from regrow.codec import digest_inputs
 from regrow.engine.forking import Copied, Fork, NewInputs, paths_of, plan_fork
 from regrow.engine.host import Host
 from regrow.engine.vault import INPUT_BYTES, Kept
-from regrow.errors import KeyConflict, UsageError
+from regrow.errors import KeyConflict, StoreError, UsageError
 from regrow.journal.presence import actor
-from regrow.journal.records import Record, seal, unseal_all
+from regrow.journal.records import CallSucceeded, CheckpointSaved, Record, seal, unseal_all
 from regrow.journal.store import Entry, NewRun, RunRow
 from regrow.values.ids import new_run_id
 from regrow.values.options import unknown
@@ -98,7 +98,32 @@ def make_fork(
     blobs = {*host.store.referenced_blobs(row.id), *(inputs[1] if inputs is not None else ())}
     for kept in given.values():
         blobs.update(kept.blobs)
-    return _write(host, row, planned, tuple(sorted(blobs)), now)
+    planned, saved = _with_checkpoints(host, planned)
+    return _write(host, row, planned, tuple(sorted(blobs | saved)), now)
+
+
+def _with_checkpoints(host: Host, planned: Fork) -> tuple[Fork, set[str]]:
+    """Let each task go on from what it had saved last, if that is still there, and else from its beginning.
+
+    The other run lets go of a checkpoint when the next one is saved, and of the last one when the task has succeeded.
+    """
+    last = {one.event.path: one.event for one in planned.copied if isinstance(one.event, CheckpointSaved)}
+    for one in planned.copied:
+        if isinstance(one.event, CallSucceeded):
+            last.pop(one.event.call.path, None)
+    there = {path for path, saved in last.items() if all(_is_there(host, digest) for digest in saved.blobs)}
+    copied = tuple(
+        one for one in planned.copied if not isinstance(one.event, CheckpointSaved) or one.event.path in there
+    )
+    return msgspec.structs.replace(planned, copied=copied), {blob for path in there for blob in last[path].blobs}
+
+
+def _is_there(host: Host, digest: str) -> bool:
+    try:
+        host.store.blobs.path_of(digest)
+    except StoreError:
+        return False
+    return True
 
 
 def full_path(paths: Sequence[str], typed: str) -> str:

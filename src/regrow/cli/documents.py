@@ -8,7 +8,7 @@ command    further fields
 =========  ==========================================================================================================
 run        ``run`` (a run), ``result`` (any JSON), ``error`` (an error or null), ``tally`` {executed, replayed,
            seconds_saved, cached, cached_seconds}; the same for resume and retry, and for demo with ``report`` (a path)
-ls         ``runs``: a list of runs
+ls         ``runs``: a list of runs, ``problems`` [{run, text}] (runs whose row in the list of runs is damaged)
 show       ``run``, ``calls`` (a list of calls), ``drives`` [{holder, opened, last, closed, replayed,
            seconds_saved}], ``divergences`` [{path, reason}], ``retries``,
            ``forked`` (null, or {type, run, at, upto, replaced, inputs})
@@ -47,13 +47,13 @@ version    ``regrow``, ``python``, ``sqlite``, ``platform``
 =========  ==========================================================================================================
 
 A *run* is {id, short, task, key, project, status, created, ended, epoch, holder, cancel_requested_by, waits_for,
-paused_by, paused_at}, a *call* {path, name, kind, status, started, seconds, inputs, chunks, checkpoints, asked (null, or
-{id, question, digest, due, how, said}), attempts, children, hit}, an *attempt* {number, outcome, started, seconds, error, retry_at, remedy,
-chosen_by, counts, worker}, a *remedy* {type, …}, a *hit* {run, path, time, seconds} (where the cache had the outcome
-from) or null, an *artifact* {key, project, ref, run, path, computed, seconds, failed, hits, used, size}, a *worker*
-{pid, host, started, resources, enforced_by, size_from, kills, boot, queued, grown, samples, peak, limit, ended, how,
-cpu_seconds, signal, code} in bytes and seconds, an *error* {type, message, layer, notes, text, frame, frames, cause,
-members}, and a *frame* {file, line, function, code, own}.
+paused_by, paused_at}, a *call* {path, name, kind, status, started, seconds, inputs, chunks, checkpoints, asked (null,
+or {id, question, digest, due, how, said}), attempts, children, hit}, an *attempt* {number, outcome, started, seconds,
+error, retry_at, remedy, chosen_by, counts, worker}, a *remedy* {type, …}, a *hit* {run, path, time, seconds} (where the
+cache had the outcome from) or null, an *artifact* {key, project, ref, run, path, computed, seconds, failed, hits, used,
+size}, a *worker* {pid, host, started, resources, enforced_by, size_from, kills, boot, queued, grown, samples, peak,
+limit, ended, how, cpu_seconds, signal, code} in bytes and seconds, an *error* {type, message, layer, notes, text,
+frame, frames, cause, members}, and a *frame* {file, line, function, code, own}.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ def ls(session: Session, *, limit: int, everything: bool, status: str | None) ->
     exists = (session.folder / "journal.db").exists()
     bound, project = None if everything else limit, session.project
     damaged: list[DamagedRow] = []
-    limit_ = None if status else bound
-    rows = session.store().runs(limit=limit_, project=project, damaged=damaged) if exists else []
+    looked_at = None if status else bound
+    rows = session.store().runs(limit=looked_at, project=project, damaged=damaged) if exists else []
     rows = [row for row in rows if status is None or row.status == status][:bound]
     if session.json:
         session.document(runs=[run_document(row) for row in rows], problems=damaged)

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import msgspec
 
 from regrow.codec import digest_inputs, rebuild
-from regrow.engine.branches import Branch
+from regrow.engine.branches import Branch, loop_is_running
 from regrow.engine.callee import Invocation
 from regrow.engine.committer import Committer, Ticket, arrival, arrive
 from regrow.engine.decide import mark
@@ -152,6 +152,7 @@ class Driver:
         grace: how many seconds its workers have to clean up when it is cancelled; None for the usual.
         forced: whether the run was ended without its code, which may still run.
         holding: whether new calls are held back, and what runs meanwhile.
+        pausing: why new calls are held back, where that is known.
         let_go_for: why the run is being let go of, if that is what its caller is to be told.
         held_back: how many strands wait for their turn, or for a cancellation that is recorded.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
@@ -188,6 +189,7 @@ class Driver:
         self.grace: float | None = None
         self.forced = False
         self.holding = Holding()
+        self.pausing: RegrowError | None = None
         self.let_go_for: RegrowError | None = None
         self.held_back = 0
         self.strike: Callable[[], None] = _nothing
@@ -571,11 +573,21 @@ class Driver:
                 await asyncio.sleep(LOOK_SECONDS)
 
     def hold_in_thread(self, path: str) -> None:
-        """Hold a strand back in a thread. Raises what `hold` does."""
+        """Hold a strand back in a thread. Raises what `hold` does.
+
+        A synchronous call on the thread of an event loop would keep the calls on that very loop from finishing. So it
+        is let through as long as there are any, and the last one lets go of the run.
+        """
+        on_loop = loop_is_running()
         with self.holding.at_rest(path):
             while self.holds_back:
                 self.check()
-                self.pause_in_thread(LOOK_SECONDS)
+                if on_loop and not self.holding.is_at_rest:
+                    return
+                if on_loop and self.pausing is not None:
+                    self.let_go(self.pausing)
+                else:
+                    self.pause_in_thread(LOOK_SECONDS)
 
     def at_work(self, path: str, *, isolated: bool) -> contextlib.AbstractContextManager[None]:
         """Count a call's body as running; what runs in a worker is counted where that is looked after."""

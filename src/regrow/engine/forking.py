@@ -13,6 +13,8 @@ import msgspec
 from regrow.engine.state import enclosing
 from regrow.errors import UsageError
 from regrow.journal.records import (
+    Answered,
+    Asked,
     AttemptFailed,
     Call,
     CallCancelled,
@@ -31,6 +33,7 @@ from regrow.journal.records import (
     RunEnded,
     RunForked,
     RunRetried,
+    SignalTaken,
     Value,
     WorkerEnded,
     WorkerGrown,
@@ -38,9 +41,10 @@ from regrow.journal.records import (
     WorkerStarted,
 )
 
-_OfCall = CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
+_OfCall = CallStarted | Asked | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 _Outcome = CallSucceeded | CallFailed | CallCancelled
-_OfPath = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded | CheckpointSaved | OutcomeDecided | Diverged
+_OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
+_OfPath = _OfWorker | Answered | SignalTaken | CheckpointSaved | OutcomeDecided | Diverged
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -117,6 +121,8 @@ def plan_fork(
     for path in replaced:
         if calls[path].kind in ("stream", "sleep"):
             raise UsageError(f"{path} is a {calls[path].kind}, and has no single result that could be replaced")
+        if calls[path].kind == "memory":
+            raise UsageError(f"{path} reads or writes a memory: what is recorded of it is a place there, and no value")
     prefix = _prefix(records, at) if at else list(records)
     copied: list[Copied] = []
     settled = {path: _place_of(prefix, path) for path in replaced}

@@ -328,6 +328,7 @@ class Host:
             case "end by force":
                 self.end_by_force(driver, order.actor)
             case "hold" if not driver.holding.on:
+                driver.pausing = self._paused(driver, order)
                 driver.holding.begin()
                 self._pausing[driver.run] = order
                 _log.warning(
@@ -336,11 +337,14 @@ class Host:
                 )  # fmt: skip
             case "let go" if not driver.closing:
                 driver.holding.begin()
-                paused_at = self.store.get(driver.run).paused_at
-                driver.let_go(RunPaused(driver.run, order.actor, self._clock() if paused_at is None else paused_at))
+                driver.let_go(driver.pausing or self._paused(driver, order))
                 driver.strike()
             case "nothing" | "hold" | "let go":
                 pass
+
+    def _paused(self, driver: Driver, order: Order) -> RunPaused:
+        paused_at = self.store.get(driver.run).paused_at
+        return RunPaused(driver.run, order.actor, self._clock() if paused_at is None else paused_at)
 
     def _give_up(self, driver: Driver) -> None:
         """Let go of a run whose event loop was closed under it: nobody can ever go on with its code here."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import tempfile
 import zipfile
 import zlib
@@ -39,6 +40,11 @@ from regrow.journal.store import DEFAULT_PROJECT, Entry, LogLine, NewRun, RunRow
 
 FORMAT = 1
 T = TypeVar("T")
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ENCRYPTED = 1
+_HIGHEST_EPOCH = 1 << 53
+_END_OF_TIME = 253_402_300_800.0
+"""Of what a calendar can show: the end of the year 9999, in seconds since the epoch."""
 _LARGEST_PART = 1 << 30
 """Bytes that a manifest, a journal or a log may have, unpacked: an archive may claim anything."""
 
@@ -180,10 +186,13 @@ class Archive:
         """
         self._file = file
         try:
+            if file.exists() and not file.is_file():  # a pipe or a device would be read for ever
+                raise zipfile.BadZipFile
             self._zip = zipfile.ZipFile(file)
         except zipfile.BadZipFile:
             raise Corrupted(f"{file} is no exported run (`regrow export` writes them)") from None
         try:
+            self._check_listing()
             self.manifest = self._decoded("manifest.json", msgspec.json.Decoder(Manifest))
             if self.manifest.format > FORMAT:
                 raise UnreadableFormat(
@@ -191,7 +200,10 @@ class Archive:
                 )
             self.stored = self._decoded("records.msgpack", msgspec.msgpack.Decoder(list[StoredRecord]))
             self._records = unseal_all(self.manifest.run, self.stored)
+            self._logs = self._decoded("logs.msgpack", msgspec.msgpack.Decoder(list[LogLine]))
+            self._memories = self._decoded("memories.msgpack", msgspec.msgpack.Decoder(list[Carried]))
             self._check()
+            self.code()
         except BaseException:
             self._zip.close()
             raise
@@ -221,22 +233,35 @@ class Archive:
             RegrowError: another run has this id or this key.
         """
         manifest = self.manifest
-        for digest in sorted({*manifest.blobs, *manifest.memory_blobs}):
+        if self._is_here(store, project, key):
+            return False
+        digests = sorted({*manifest.blobs, *manifest.memory_blobs})
+        self._check_room(digests)
+        for digest in digests:
             self._bring_blob(store, digest)
             advance()
-        memories = self._decoded("memories.msgpack", msgspec.msgpack.Decoder(list[Carried]))
-        store.memories.adopt(project, memories, manifest.memory_blobs)
+        store.memories.adopt(project, self._memories, manifest.memory_blobs)
         row = store.create(NewRun(manifest.run, manifest.task, manifest.created, key, project, epoch=manifest.epoch))
         if row.id != manifest.run:
-            raise RegrowError(f"key {key!r} is that of run {row.id} here; give another one with --key")
-        there = store.read(row.id)
-        if there:
-            if there == self.stored:
-                return False
-            raise RegrowError(f"run {row.id} is here already, and is not the same; nothing was changed")
+            raise self._key_is_taken(key, row)
         store.append(self._entries())
-        store.write_logs(row.id, self._decoded("logs.msgpack", msgspec.msgpack.Decoder(list[LogLine])))
+        store.write_logs(row.id, self._logs)
         return True
+
+    def _is_here(self, store: Store, project: str, key: str | None) -> bool:
+        """Tell whether the very same run is in a store. Raises what `bring_into` does, before anything is changed."""
+        run = self.manifest.run
+        if there := store.read(run):
+            if there == self.stored:
+                return True
+            raise RegrowError(f"run {run} is here already, and is not the same; nothing was changed")
+        taken = store.by_key(project, key) if key is not None else None
+        if taken is not None and taken.id != run:
+            raise self._key_is_taken(key, taken)
+        return False
+
+    def _key_is_taken(self, key: str | None, row: RunRow) -> RegrowError:
+        return RegrowError(f"key {key!r} is that of run {row.id} here; give another one with --key")
 
     def code(self) -> tuple[str, bytes] | None:
         """Give the name and the content of the source file, if it is in there."""
@@ -250,10 +275,32 @@ class Archive:
             raise Corrupted(f"{self._file}: {source.name!r} is no name of a source file that regrow writes")
         return source.name, data
 
+    def _check_listing(self) -> None:
+        """Refuse what `export` never writes and other programs may read otherwise than this one does."""
+        listed = self._zip.infolist()
+        plain = all(one.compress_type in _COMPRESSIONS and not one.flag_bits & _ENCRYPTED for one in listed)
+        if not plain or len({one.filename for one in listed}) != len(listed):
+            raise Corrupted(f"{self._file} is no exported run: it was written by another program")
+
     def _check(self) -> None:
-        created = self._records[0].event if self._records else None
-        if self._records and (not isinstance(created, RunCreated) or created.task != self.manifest.task):
+        manifest, records = self.manifest, self._records
+        created = records[0].event if records else None
+        if not isinstance(created, RunCreated) or created.task != manifest.task or manifest.format < 1:
             raise Corrupted(f"{self._file} is damaged: its manifest does not fit its records")
+        epochs = [0, *(record.epoch for record in records), manifest.epoch]
+        if epochs != sorted(epochs) or manifest.epoch != records[-1].epoch or manifest.epoch >= _HIGHEST_EPOCH:
+            raise Corrupted(f"{self._file} is damaged: its leases do not follow each other")
+        times = (manifest.created, *(record.time for record in records), *(line.time for line in self._logs))
+        if not all(0.0 <= time < _END_OF_TIME for time in times):
+            raise Corrupted(f"{self._file} is damaged: something in it has a time that there is not")
+
+    def _check_room(self, digests: Iterable[str]) -> None:
+        """Refuse what would fill the disk."""
+        listed = {one.filename: one.file_size for one in self._zip.infolist()}
+        needed = sum(listed.get(f"blobs/{digest}", 0) for digest in digests)
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if needed > free:
+            raise RegrowError(f"{self._file} unpacks to {needed} bytes, and {free} are free; nothing was changed")
 
     def _entries(self) -> list[Entry]:
         manifest = self.manifest
@@ -279,7 +326,7 @@ class Archive:
                 with self._zip.open(f"blobs/{digest}") as source:
                     while chunk := source.read(1 << 20):
                         file.write(chunk)
-            except (KeyError, zipfile.BadZipFile, zlib.error) as problem:
+            except (KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
                 raise Corrupted(f"{self._file} is damaged: blob {digest} cannot be read ({problem})") from None
             file.flush()
             if store.blobs.put_file(Path(file.name)) != digest:
@@ -296,5 +343,5 @@ class Archive:
             if self._zip.getinfo(name).file_size > _LARGEST_PART:
                 raise Corrupted(f"{self._file}: {name} is larger than any that regrow writes")
             return self._zip.read(name)
-        except (KeyError, zipfile.BadZipFile, zlib.error) as problem:
+        except (KeyError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
             raise Corrupted(f"{self._file} is no sound exported run: {name} cannot be read ({problem})") from None

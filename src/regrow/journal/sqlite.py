@@ -121,7 +121,7 @@ class SqliteStore:
             if live and not self.presence.is_dead(str(last_holder)):
                 raise RunHeld(run, str(last_holder))
             if type(epoch) is not int or not 0 <= epoch < _NO_EPOCH:
-                raise Corrupted(f"run {run}: the list of runs is damaged: its last lease cannot have had epoch {epoch!r}")
+                raise Corrupted(f"run {run}: the list of runs is damaged: no lease can have had epoch {epoch!r}")
             db.execute(_SQL["claim"], (number,))
             db.execute(_SQL["take"], (number, holder, seconds))
             return epoch + 1
@@ -173,9 +173,7 @@ class SqliteStore:
         """See `Store.orders`."""
         with self._db.reading() as db:
             found: list[tuple[Any, ...]] = db.execute(_SQL["orders"], (holder,)).fetchall()
-        return {
-            run: Order(what, actor, GRACE_SECONDS if grace is None else grace) for run, what, actor, grace in found
-        }
+        return {run: Order(what, actor, GRACE_SECONDS if grace is None else grace) for run, what, actor, grace in found}
 
     def stop(self, project: str, actor: str, reason: str = "") -> None:
         """See `Store.stop`."""
@@ -266,9 +264,7 @@ class SqliteStore:
         except OSError as problem:
             raise StoreUnavailable(f"cannot use a store at {self.place}: {problem.strerror or problem}") from problem
 
-    def _rows(
-        self, clause: str, bindings: tuple[object, ...], damaged: list[DamagedRow] | None = None
-    ) -> list[RunRow]:
+    def _rows(self, clause: str, bindings: tuple[object, ...], damaged: list[DamagedRow] | None = None) -> list[RunRow]:
         with self._db.reading() as db:
             found = read_rows(db, _SQL["rows"], _SQL["ids"], clause, bindings)
         rows = []

@@ -56,7 +56,7 @@ class SimulatedHost(Host):
     def take_up(self, run: str, **how: Any) -> Driver:
         """See `Host.take_up`."""
         driver = super().take_up(run, **how)
-        driver._interrupted = _Interruption(self._world, self._process)  # noqa: SLF001 - a seam is missing there
+        driver._interrupted = _Interruption(self._world, self._process, self._look)  # noqa: SLF001 - a seam is missing there
         reached, take_turn = self._world.reached, driver.take_turn
         if any(call.chunks and call.outcome is None for call in driver.log.state.calls.values()):
             reached["a stream taken up after a crash"] += 1
@@ -77,6 +77,11 @@ class SimulatedHost(Host):
                 self._stop_beating, self._holder = stop, holder
                 self._process.soon(self._one_beat, holder, stop, after=self._beat_seconds)
             return self._holder
+
+    def _look(self) -> None:
+        """Look at the orders: what a heartbeat does in a thread of its own while the loop is blocked."""
+        if self._holder is not None:
+            self._heed_orders(self._holder, dict(self._drivers))
 
     def _one_beat(self, holder: str, stop: threading.Event) -> None:
         if not stop.is_set():
@@ -103,13 +108,15 @@ class _Once:
 class _Interruption(threading.Event):
     """What a synchronous run waits on between two attempts: the others go on meanwhile."""
 
-    def __init__(self, world: SimulatedWorld, process: Process) -> None:
+    def __init__(self, world: SimulatedWorld, process: Process, look: Callable[[], None]) -> None:
         super().__init__()
         self._processes = world.processes
         self._process = process
+        self._look = look
 
     def wait(self, timeout: float | None = None) -> bool:
         self._processes.elapse(self._process, timeout or 0.0)
+        self._look()
         return self.is_set()
 
 

@@ -49,6 +49,12 @@ from regrow.testing.simulated_store import Connection
 from regrow.testing.swarm import Fault, Situation, Swarm
 from regrow.testing.witness import Witness
 
+_SITUATIONS: dict[type[BaseException], Situation] = {
+    OutcomeUnknown: "a once-only call in doubt",
+    RunPaused: "a run paused and resumed",
+    RunStopped: "a run stopped and resumed",
+}
+"""What was reached, by how a driver's work on a run has ended."""
 _LOOKS = (0.5, 2.0, 5.0, 16.0)
 """Seconds until the operator looks at a run again."""
 
@@ -268,12 +274,8 @@ class SimulatedWorld:
         try:
             await drive_async(host, driver, plan.versions[plan.version], plan.args, {})
         except (RunCancelled, RunPaused, RunStopped, OutcomeUnknown, StoreError, asyncio.CancelledError) as end:
-            if isinstance(end, OutcomeUnknown):
-                self.reached["a once-only call in doubt"] += 1
-            if isinstance(end, RunPaused):
-                self.reached["a run paused and resumed"] += 1
-            if isinstance(end, RunStopped):
-                self.reached["a run stopped and resumed"] += 1
+            if (situation := _SITUATIONS.get(type(end))) is not None:
+                self.reached[situation] += 1
         except RegrowError as end:
             if driver.halted is None:
                 self.witness.broken("a run ends well, or is halted", f"{plan.key}: {end!r}")

@@ -48,6 +48,7 @@ def test_a_known_peak_is_given_headroom_and_rounded_up_to_a_whole_step(peak: int
 def test_a_need_never_passes_the_limit_that_was_seen_to_be_enough() -> None:
     assert suggested(seen(512, 510)) == 512
     assert suggested(seen(500, 499)) == 500
+    assert suggested(seen(500, 500)) == 500
 
 
 def test_a_peak_above_the_limit_that_only_a_watchdog_kept_is_given_its_headroom() -> None:
