@@ -29,6 +29,8 @@ from regrow.journal.records import (
 from regrow.journal.sqlite import SqliteStore
 
 DATA = Path(__file__).with_name("data") / "journal-2"
+LATER = frozenset(("code",))
+"""Fields of these that format 3 added; `test_format_3.py` has them."""
 ADDED = (WorkerStarted, WorkerSampled, WorkerGrown, WorkerEnded, CheckpointSaved, AttemptFailed, RunCreated)
 
 
@@ -73,7 +75,7 @@ def test_the_kept_journal_names_no_machine():
 def test_the_kept_journal_has_each_field_of_what_was_added_with_another_value_than_its_default(wrote, kind):
     kept = [event for event in wrote.EVENTS if isinstance(event, kind)]
     for field in msgspec.structs.fields(kind):
-        if field.default is not msgspec.NODEFAULT:
+        if field.default is not msgspec.NODEFAULT and field.name not in LATER:
             assert any(getattr(event, field.name) != field.default for event in kept), field.name
 
 
