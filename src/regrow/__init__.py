@@ -21,7 +21,7 @@ from regrow.authoring.runs import Runs
 from regrow.authoring.step import Step, step
 from regrow.authoring.task import Environment, Task, task
 from regrow.engine.calls import DidNotHappen, Happened
-from regrow.engine.driver import Tally
+from regrow.engine.news import Tally
 from regrow.errors import (
     AskClosed,
     AskError,

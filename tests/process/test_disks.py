@@ -225,8 +225,6 @@ def test_a_disk_that_becomes_read_only_stops_the_run_and_it_goes_on_when_it_is_w
     agent.goes_on("resume", told)
 
 
-
-
 def test_a_disk_that_is_unmounted_under_a_run_stops_it_and_it_goes_on_when_it_is_back(program, real_disk):
     agent = Agent(program, "subprocess.run(['umount', '-l', 'home'], check=True)", size=70_000)
     real_disk(agent.program.home)

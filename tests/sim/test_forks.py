@@ -8,13 +8,13 @@ from collections import Counter
 import pytest
 
 import regrow
-from regrow.authoring.home import host_of
+from regrow.authoring.home import forget, host_of
 from regrow.authoring.run import drive, open_run
-from regrow.engine.forking import paths_of
+from regrow.engine.forking import paths_of, plan_fork
 from regrow.engine.invariants import check_run
 from regrow.engine.state import fold
-from regrow.journal.records import Answered, Asked, RunForked, unseal_all
-from regrow.testing import MemoryStore
+from regrow.journal.records import Answered, Asked, CallStarted, RunForked, unseal_all
+from regrow.testing import Crash, CrashingStore, MemoryStore
 
 ledger: Counter[str] = Counter()
 
@@ -336,9 +336,9 @@ async def saving(places: int = 3) -> str:
     progress = regrow.checkpoint()
     place, held = progress.load((0, b""))
     begun_at = place
-    for place in range(place, places):
-        await look(f"{place}")
-        progress.save((place + 1, bytes([place]) * 5000))
+    for each in range(place, places):
+        await look(f"{each}")
+        progress.save((each + 1, bytes([each]) * 5000))
     return f"from {begun_at}, {len(held)}"
 
 
@@ -356,3 +356,51 @@ def test_a_fork_goes_on_from_the_checkpoint_of_that_moment_if_it_is_still_there(
     assert regrow.run(saving, key="fork", store=store) == ("from 0, 0" if collected else "from 2, 5000")
     assert ledger == {"look 2": 1}
     assert check_run(records_of(store, fork)) == []
+
+
+def test_a_once_only_call_that_was_under_way_is_made_by_the_fork_and_not_in_doubt() -> None:
+    looked = asyncio.Event()
+
+    @regrow.step(once=True)
+    async def pay() -> str:
+        ledger["pay"] += 1
+        await looked.wait()
+        return "paid"
+
+    @regrow.task
+    async def shop() -> list[str]:
+        async def other() -> str:
+            seen = await look("a")
+            looked.set()
+            return seen
+
+        return await asyncio.gather(pay(), other())
+
+    store = MemoryStore()
+    run = begun(store, shop)
+    regrow.fork(run, at="look#1", key="fork", store=store)
+    assert regrow.run(shop, key="fork", store=store) == ["paid", "A"]
+    assert ledger == {"pay": 1, "look a": 1}
+
+
+def test_a_once_only_call_whose_outcome_nobody_knows_is_in_doubt_in_the_fork_too() -> None:
+    store = CrashingStore()
+
+    @regrow.step(once=True)
+    async def pay() -> str:
+        store.die_after(0)
+        return "paid"
+
+    @regrow.task
+    async def shop() -> str:
+        return await look("a") + await pay()
+
+    with pytest.raises(Crash):
+        regrow.run(shop, key="original", store=store)
+    forget(host_of(store))
+    store.revive()
+    regrow.fork("original", replace={"look#1": "B"}, key="fork", store=store)
+    fork = store.by_key("default", "fork").id
+    assert not any(isinstance(one.event, CallStarted) and one.event.once for one in records_of(store, fork))
+    whole = plan_fork(records_of(store, store.by_key("default", "original").id), "other", key=None)
+    assert any(isinstance(one.event, CallStarted) and one.event.once for one in whole.copied)

@@ -10,7 +10,6 @@ from regrow.testing import Crash, CrashingStore
 from .lives import divergences, live
 
 
-@pytest.mark.xfail(strict=True, reason="what is recorded is only looked at when the code makes its first call")
 def test_a_task_whose_only_call_was_taken_away_is_named_when_it_ends():
     edited = []
 

@@ -10,7 +10,6 @@ import pytest
 import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.authoring.rehearsal import Rehearsal
-from regrow.journal.memories import Pin
 from regrow.journal.sqlite_memories import SqliteMemories
 from regrow.testing import Crash, CrashingStore
 
@@ -224,21 +223,6 @@ def test_inside_a_run_a_memory_is_its_runs_and_no_other_stores():
 
     with pytest.raises(regrow.UsageError, match="leave store="):
         live(astray, store=CrashingStore())
-
-
-def test_a_driver_may_give_a_memory_another_name_and_the_reads_before_stay_what_they_were(monkeypatch):
-    store = CrashingStore()
-    regrow.memory("m", store=store).kv.set("fact", "good")
-    store.die_after(7)
-    with pytest.raises(Crash):
-        live(reader, store=store)
-    store.revive()
-    memories = store.memories
-    base = memories.head("default", "m")
-    assert base == Pin("m", 1, base.hash)
-    regrow.memory("m", store=store).fork("m of the fork").kv.set("fact", "forked")
-    monkeypatch.setattr("regrow.engine.driver.Driver.memory_name", lambda self, name: f"{name} of the fork")
-    assert live(reader, store=store) == ["good", [], [], "forked"]
 
 
 def test_threads_of_the_user_reach_the_memory_too():

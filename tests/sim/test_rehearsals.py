@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import traceback
 from collections import Counter
 
@@ -193,26 +194,24 @@ def test_the_rehearsals_checks_can_fail() -> None:
 @regrow.task
 async def asking(what: str) -> str:
     seen = await look(what)
-    return f"{seen} {await regrow.ask('go on?', evidence=seen, remind='1s')}"
+    return f"{seen} {await regrow.ask('go on?', evidence=seen, timeout=0.01, default=True)}"
 
 
 @regrow.task
 def asking_in_thread(what: str) -> str:
-    return f"{what} {regrow.ask_blocking('go on?')}"
+    return f"{what} {regrow.ask_blocking('go on?', timeout=0.01, default=True)}"
 
 
 @regrow.task
 async def listening(what: str) -> str:
-    return f"{what} {await regrow.wait_for('deployed', str)}"
+    with contextlib.suppress(regrow.NoAnswer):
+        await regrow.wait_for("deployed", str, timeout=0.01)
+    return what
 
 
-@pytest.fixture
-def notices(monkeypatch) -> list[str]:
-    told: list[str] = []
-    monkeypatch.setenv("REGROW_ASK_WEBHOOK", "http://127.0.0.1:9/")
-    monkeypatch.setenv("REGROW_ASK_SECRET", "secret")
-    monkeypatch.setattr("regrow.engine.webhook._post", lambda _address, _body, key: told.append(key))
-    return told
+def _call_of(record) -> str:
+    call = getattr(record.event, "call", None)
+    return "" if call is None else call.path
 
 
 @pytest.mark.parametrize("waits", [True, False])
@@ -226,21 +225,22 @@ def notices(monkeypatch) -> list[str]:
     ],
     ids=["asked", "not asked yet", "in a thread", "signal"],
 )
-def test_a_rehearsal_asks_nobody_and_waits_for_nobody(notices, task, edge, recorded, waits) -> None:
-    store = CrashingStore()
-    store.die_after(4 if recorded else 3)
-    with pytest.raises(Crash):
-        regrow.run(task, "a", store=store)
-    forget(host_of(store))
-    store.revive()
-    notices.clear()
+def test_a_rehearsal_asks_nobody_and_waits_for_nobody(monkeypatch, task, edge, recorded, waits) -> None:
+    store = MemoryStore()
+    regrow.run(task, "a", store=store)
+    notices: list[object] = []
+    monkeypatch.setenv("REGROW_ASK_WEBHOOK", "http://127.0.0.1:9/")
+    monkeypatch.setattr("regrow.engine.desk.send_apart", lambda *notice: notices.append(notice))
     row = store.runs()[0]
     store.signals.send(row.id, "deployed", b'"yes"', "somebody", 0.0)
+    asked = store.asks.listed(everything=True)
     records = unseal_all(row.id, store.read(row.id))
+    first = next(place for place, one in enumerate(records) if _call_of(one) == edge)
+    records = records[: first + recorded]
     seen = Rehearsal(store, row, records, entered=unfinished(fold(records)), waits=waits).play(task, ("a",), {})
     assert (seen.outcome, seen.frontier) == ("goes on", (edge,))
     assert notices == []
-    assert store.asks.listed(everything=True) == []
+    assert store.asks.listed(everything=True) == asked
     assert len(store.signals.waiting(row.id)) == 1, "the rehearsal has taken what was sent to the run"
 
 
@@ -295,3 +295,56 @@ def test_what_a_task_had_done_before_its_last_checkpoint_can_be_gone_through_aga
     played = without_outcomes(records, {"saving#1"})
     seen = Rehearsal(store, row, played, entered={"saving#1"}).play(saving, (), {})
     assert (seen.outcome, seen.replayed, ledger) == ("finished", 3, {})
+
+
+@regrow.task
+async def resting(what: str) -> str:
+    await look(what)
+    if "waits for ever" in edited:
+        await asyncio.Event().wait()
+    await asyncio.sleep(0.15)
+    await look("other" if "other inputs" in edited else "same")
+    await regrow.sleep("1h")
+    return what
+
+
+def rested(monkeypatch, *edits: str):
+    store = MemoryStore()
+
+    async def begin() -> None:
+        handle = await regrow.start(resting, "a", store=store)
+        while not any(known.call.kind == "sleep" for known in state_of(store).calls.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await handle.pause(grace=0)
+
+    asyncio.run(begin())
+    ledger.clear()
+    edited.extend(edits)
+    monkeypatch.setattr("regrow.authoring.rehearsal._IDLE_SECONDS", 0.0)
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    seen = Rehearsal(store, row, records, entered={"resting#1"}, waits=True).play(resting, ("a",), {})
+    assert ledger == {}
+    return seen
+
+
+def state_of(store):
+    row = store.runs()[0]
+    return fold(unseal_all(row.id, store.read(row.id)))
+
+
+def test_code_that_rests_between_recorded_calls_is_followed_to_the_end_of_the_record(monkeypatch) -> None:
+    seen = rested(monkeypatch)
+    assert (seen.fits, seen.replayed, seen.frontier) == (True, 2, ("resting#1/sleep#1",))
+
+
+def test_what_no_longer_fits_after_a_rest_is_found(monkeypatch) -> None:
+    seen = rested(monkeypatch, "other inputs")
+    assert [one.path for one in seen.divergences] == ["resting#1/look#2!2"]
+
+
+def test_code_that_does_not_come_to_the_end_of_the_record_is_not_said_to_fit(monkeypatch) -> None:
+    monkeypatch.setattr("regrow.authoring.rehearsal._HELD_BACK_SECONDS", 0.0)
+    seen = rested(monkeypatch, "waits for ever")
+    assert not seen.fits
+    assert seen.not_reached == ("resting#1/look#2",)

@@ -91,6 +91,15 @@ def test_an_upgraded_store_is_laid_out_as_a_new_one(old, tmp_path):
     assert format_of(old) == format_of(tmp_path / "new") == str(FORMAT)
 
 
+def test_a_store_of_the_second_format_is_laid_out_as_a_new_one_as_well(tmp_path):
+    shutil.copytree(DATA.with_name("journal-2"), tmp_path / "second")
+    before = content(tmp_path / "second")
+    SqliteStore(tmp_path / "second").close()
+    SqliteStore(tmp_path / "new").close()
+    assert schema(tmp_path / "second") == schema(tmp_path / "new")
+    assert content(tmp_path / "second") == before
+
+
 def test_an_upgrade_changes_nothing_of_what_was_there(old):
     before = content(old)
     assert all(before[table] for table in ("runs", "records", "blobs"))

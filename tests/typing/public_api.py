@@ -69,7 +69,7 @@ async def people() -> None:
     assert_type(await regrow.ask("Which?", choices=["a", "b"]), str)
     assert_type(await regrow.wait_for("go", dict[str, int], timeout=3), dict[str, int])
     regrow.signal("run", "go", 3)
-    assert_type(regrow.answer("ask", True), regrow.OpenAsk)  # noqa: FBT003 - an answer
+    assert_type(regrow.answer("ask", True), regrow.OpenAsk)
     assert_type(regrow.inbox(), list[regrow.OpenAsk])
 
 

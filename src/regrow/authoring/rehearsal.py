@@ -18,11 +18,12 @@ from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on, loop_is_running
 from regrow.engine.callee import Callee
 from regrow.engine.desk import Desk, StoreDesk
-from regrow.engine.driver import Observer
 from regrow.engine.executor import Executor
 from regrow.engine.host import Host
+from regrow.engine.news import Observer, Replayed
+from regrow.engine.replay import ASIDE
 from regrow.engine.scope import Scope
-from regrow.engine.state import RunState
+from regrow.engine.state import RunState, enclosing
 from regrow.engine.webhook import Hook
 from regrow.errors import RegrowError
 from regrow.executors.inline import InlineExecutor
@@ -31,7 +32,7 @@ from regrow.journal.asks import AskRow, NewAsk
 from regrow.journal.blobs import BlobStore, MemoryBlobs
 from regrow.journal.memories import Memories
 from regrow.journal.memory import MemoryStore
-from regrow.journal.records import Diverged, Record, seal
+from regrow.journal.records import CallFailed, CallSucceeded, Diverged, Record, seal
 from regrow.journal.signals import Signal, Signals
 from regrow.journal.store import Entry, NewRun, RunRow, Store
 from regrow.values.ids import idempotency_key
@@ -63,6 +64,7 @@ class Rehearsed(msgspec.Struct, frozen=True):
         frontier: the calls that would be carried out next.
         divergences: where code and journal have parted.
         left_out: recorded calls that the code went past and did not make.
+        not_reached: recorded calls that the code did not come to, because it waits for what is not recorded.
         error: what it raised.
     """
 
@@ -71,12 +73,14 @@ class Rehearsed(msgspec.Struct, frozen=True):
     frontier: tuple[str, ...]
     divergences: tuple[Diverged, ...]
     left_out: tuple[str, ...]
+    not_reached: tuple[str, ...] = ()
     error: BaseException | None = None
 
     @property
     def fits(self) -> bool:
         """Whether nothing was found that the code does otherwise than the journal says."""
-        return not (self.divergences or self.left_out) and self.outcome in ("finished", "goes on")
+        parted = self.divergences or self.left_out or self.not_reached
+        return not parted and self.outcome in ("finished", "goes on")
 
 
 class Rehearsal:
@@ -108,12 +112,14 @@ class Rehearsal:
         """
         self._copy = _copied(store, row, records)
         self._frontier: list[str] = []
+        self._not_reached: dict[str, None] = {}
         self._on_frontier = on_frontier
         executor = _Rehearsing(frozenset(entered), self._stop_at, waits=waits)
         self._host = _Host(self._copy, executor, _Edge(self._stop_at, waits=waits), lambda: self._driver.log.state)
         self._driver = self._host.take_up(
-            row.id, retry_as="rehearsal" if retry else None, even_if_over=True, observers=observers
+            row.id, retry_as="rehearsal" if retry else None, even_if_over=True, observers=(self._note, *observers)
         )
+        self._not_reached = _to_be_made(self._driver.log.state, entered)
 
     def play(self, task: Task[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Rehearsed:
         """Run the code as far as the record goes."""
@@ -135,6 +141,8 @@ class Rehearsal:
 
     def _seen(self, error: BaseException | None) -> Rehearsed:
         driver = self._driver
+        not_reached = tuple(self._not_reached) if self._is_short() else ()
+        self._frontier = self._frontier or [path for path in driver.log.state.calls if self._sleeps(path)]
         outcome: Literal["finished", "goes on", "failed", "stopped"] = "finished"
         if self._frontier or isinstance(error, asyncio.CancelledError):
             outcome, error = "goes on", None
@@ -148,6 +156,7 @@ class Rehearsal:
             tuple(self._frontier),
             tuple(driver.log.state.divergences),
             tuple(driver.left_out()),
+            not_reached if outcome == "goes on" else (),
             error,
         )
 
@@ -163,14 +172,40 @@ class Rehearsal:
             now = (driver.tally.replayed, driver.log.state.seq, len(self._frontier))
             if now != before:
                 before, since = now, loop.time()
-            elif loop.time() - since > (_HELD_BACK_SECONDS if driver.held_back else _IDLE_SECONDS):
+            elif loop.time() - since > (_HELD_BACK_SECONDS if driver.held_back or self._is_short() else _IDLE_SECONDS):
                 driver.let_go()
         await work
+
+    def _note(self, news: Record | Replayed) -> None:
+        if isinstance(news, Replayed):
+            self._not_reached.pop(news.call.path, None)
+
+    def _is_short(self) -> bool:
+        """Tell whether the code rests before it has made all recorded calls, and has not come to a new one."""
+        return bool(self._not_reached) and not self._frontier
+
+    def _sleeps(self, path: str) -> bool:
+        known = self._driver.log.state.calls[path]
+        return known.call.kind == "sleep" and known.outcome is None
 
     def _stop_at(self, path: str, kind: str) -> None:
         if path not in self._frontier:
             self._frontier.append(path)
             self._on_frontier(path, kind)
+
+
+def _to_be_made(state: RunState, entered: Collection[str]) -> dict[str, None]:
+    """Give the recorded calls that code which has not been edited makes again, in their order."""
+    return {
+        path: None
+        for path, known in state.calls.items()
+        if isinstance(known.outcome, CallSucceeded | CallFailed)
+        and enclosing(path) in entered
+        and path not in entered
+        and ASIDE not in path
+        and (state.detour is None or known.seq <= state.detour)
+        and known.seq > state.calls[enclosing(path)].saved_at  # code that goes on from a checkpoint leaves these out
+    }
 
 
 class _Rehearsing:

@@ -24,8 +24,9 @@ from regrow.engine.branches import belongs_to, current_branch, drive_on, here, i
 from regrow.engine.callee import Invocation
 from regrow.engine.calls import call_async, call_sync
 from regrow.engine.conclude import conclude
-from regrow.engine.driver import Driver, Observer, Tally
+from regrow.engine.driver import Driver
 from regrow.engine.host import Host
+from regrow.engine.news import Observer, Tally
 from regrow.engine.state import RunState, fold
 from regrow.errors import Corrupted, KeyConflict, RunCancelled, RunOver, UnknownRun, UsageError
 from regrow.executors.loading import stop_if_only_loading

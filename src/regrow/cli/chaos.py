@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, Self
 
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.journal.records import CheckpointSaved, Record, WorkerEnded, WorkerStarted
 
 Say = Callable[[str], None]

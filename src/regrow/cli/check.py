@@ -100,8 +100,10 @@ def _parted(seen: Rehearsed) -> Iterator[str]:
         yield f"{one.path}: {one.reason}"
     for path in seen.left_out:
         yield f"{path}: it is recorded, and the code has gone past it without making it"
+    for path in seen.not_reached[:1]:
+        yield f"{path}: it is recorded, and the code did not come to it: it waits for something that is not recorded"
     if seen.outcome in ("failed", "stopped") and seen.error is not None:
-        yield f"the code {seen.outcome} before the end of the record: {capture(seen.error).summary()}"
+        yield f"the code {seen.outcome} on what is recorded: {capture(seen.error).summary()}"
 
 
 def _report(checked: Sequence[Checked], rows: Sequence[RunRow]) -> None:

@@ -12,14 +12,15 @@ import click
 
 from regrow.authoring.forking import full_path
 from regrow.authoring.rehearsal import Rehearsal, Rehearsed
-from regrow.cli.debuggers import Debugger, Debugpy, Pdb, own_frame
+from regrow.cli.debuggers import Debugger, Debugpy, Pdb, own_frame, own_part
 from regrow.cli.loading import recall
 from regrow.cli.session import Leave, Session, in_session, say, shared_options
 from regrow.codec import capture
-from regrow.engine.driver import Replayed
 from regrow.engine.forking import paths_of
+from regrow.engine.news import Replayed
 from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, without_outcomes
 from regrow.engine.state import fold
+from regrow.errors import Failure
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import Record, unseal_all
 from regrow.journal.store import RunRow
@@ -64,9 +65,9 @@ def debug(session: Session, *, run: str, at: str, file: Path | None, debugger: s
     seen = rehearsal.play(recalled.task, recalled.args, recalled.kwargs)
     if seen.error is not None and not shown.is_left:
         say(f"{capture(seen.error).summary()}; {seen.replayed} calls were answered from the journal")
-        shown.post_mortem(seen.error)
+        _show(shown, seen.error, row)
     else:
-        _say_how_it_went(seen, shown)
+        _say_how_it_went(seen, shown, stops.target)
     if shown.live:
         _go_live(session, row, file)
 
@@ -80,13 +81,27 @@ def _entered(row: RunRow, records: Sequence[Record], target: str) -> set[str]:
     return tasks_that_failed(records)
 
 
-def _say_how_it_went(seen: Rehearsed, shown: Debugger) -> None:
+def _say_how_it_went(seen: Rehearsed, shown: Debugger, missed: str) -> None:
+    if missed:
+        say(f"{missed} was not made; nothing stops there")
     if shown.stopped:
         say("left the debugger; nothing was carried out")
     elif seen.outcome == "finished":
         say(f"the code came to its end without failing; {seen.replayed} calls were answered from the journal")
     else:
-        say(f"the record ends here, after {seen.replayed} calls; nothing was carried out")
+        where = f" at {', '.join(seen.frontier)}" if seen.frontier else ""
+        say(f"the record ends here{where}, after {seen.replayed} calls; nothing was carried out")
+
+
+def _show(shown: Debugger, error: BaseException, row: RunRow) -> None:
+    """Show where an error arose; of a group, where its first member did."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+        say(f"the first of these is {capture(error).summary()}")
+    if own_part(error.__traceback__) is None and isinstance(error, Failure):
+        say(f"no code of yours has raised it; what is known of it: regrow why {short(row.id)}")
+        return
+    shown.post_mortem(error)
 
 
 def _go_live(session: Session, row: RunRow, file: Path | None) -> None:
@@ -105,17 +120,17 @@ def _how_it_stands(kind: str) -> str:
 
 
 class _Stops:
-    """Where the rehearsal is to be stopped."""
+    """Where the rehearsal is to be stopped: at the call `target`, which is empty once it has been."""
 
     def __init__(self, debugger: Debugger, target: str) -> None:
         self._debugger = debugger
-        self._target = target
+        self.target = target
 
     def heed(self, news: Record | Replayed) -> None:
         """Stop where the call in question has just been answered."""
         frame = inspect.currentframe()
-        if isinstance(news, Replayed) and news.call.path == self._target and (own := own_frame(frame)) is not None:
-            self._target = ""
+        if isinstance(news, Replayed) and news.call.path == self.target and (own := own_frame(frame)) is not None:
+            self.target = ""
             say(f"{news.call.path} is answered from the journal")
             self._debugger.stop_in(own)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pdb  # noqa: T100 - this is where a user asks for it
+import sys
 import threading
 import traceback
 import types
@@ -70,7 +71,12 @@ class Pdb:
         self.stopped = True
         prompt = _Prompt(self)
         prompt.reset()
-        prompt.interaction(frame, trace)
+        try:
+            prompt.interaction(frame, trace)
+        except RuntimeError as problem:  # what `input` says where there is none
+            if sys.stdin is not None and not sys.stdin.closed:
+                raise
+            raise Mistake(f"there is nobody to type at the debugger ({problem}); try --debugger debugpy") from None
 
 
 class _Prompt(pdb.Pdb):
@@ -80,6 +86,10 @@ class _Prompt(pdb.Pdb):
         super().__init__(skip=_NOT_THE_AUTHORS, nosigint=True)
         self.prompt = "(regrow) "
         self._debugger = debugger
+
+    def stop_here(self, frame: types.FrameType) -> bool:
+        """Stop in the author's own code alone: what answers a call from the journal goes through the library's too."""
+        return is_own(frame.f_code.co_filename) and super().stop_here(frame)
 
     def do_live(self, argument: str) -> Any:
         """Leave the debugger, and go on with the run for real, with the code as it is now."""

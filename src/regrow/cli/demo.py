@@ -19,8 +19,9 @@ from regrow.cli.documents import run_document, tally_document
 from regrow.cli.driving import Watch, carry_out
 from regrow.cli.loading import Recalled
 from regrow.cli.session import Leave, Mistake, Session, in_session, out, printable, say, shared_options
-from regrow.engine.driver import Driver, Tally
+from regrow.engine.driver import Driver
 from regrow.engine.host import Host
+from regrow.engine.news import Tally
 from regrow.errors import RunHeld
 from regrow.insight.attempts import AttemptLine, attempts_of
 from regrow.insight.runs import short

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.insight.established import failure_name
 from regrow.insight.healed import growth_words, remedy_words
 from regrow.journal.records import (

@@ -63,7 +63,7 @@ from typing import Any
 import msgspec
 
 from regrow.codec import ErrorRecord, Frame
-from regrow.engine.driver import Tally
+from regrow.engine.news import Tally
 from regrow.insight.diff import RunDifference
 from regrow.insight.runs import short
 from regrow.insight.tree import Attempt, CallNode

@@ -21,8 +21,9 @@ from regrow.cli.progress import Progress
 from regrow.cli.session import Leave, Session, as_json, out, printable, say
 from regrow.cli.terminal import STYLES, console, error_lines, mark, plain
 from regrow.codec import ErrorRecord, capture
-from regrow.engine.driver import Driver, Observer
+from regrow.engine.driver import Driver
 from regrow.engine.host import Host
+from regrow.engine.news import Observer
 from regrow.errors import RegrowError, RunPaused
 from regrow.insight.runs import short
 from regrow.insight.why import is_unknown

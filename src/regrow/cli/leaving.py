@@ -9,7 +9,7 @@ import time
 
 from regrow.authoring.leaving import say_what_is_left, threads_left
 from regrow.cli import exits
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.journal.records import Record, RunEnded
 
 _SECONDS = 2.0

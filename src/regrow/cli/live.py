@@ -14,7 +14,7 @@ from rich.text import Text
 from regrow.cli.progress import Group, Progress, Working
 from regrow.cli.session import printable
 from regrow.cli.terminal import TIMES, console, mark, plain
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.insight.asked import asked_node
 from regrow.insight.established import failure_name
 from regrow.insight.healed import growth_words, remedy_words, two_sizes

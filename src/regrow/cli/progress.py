@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from regrow.codec import ErrorRecord
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.engine.state import enclosing
 from regrow.insight.asked import asked_node
 from regrow.insight.established import failure_name

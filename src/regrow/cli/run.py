@@ -15,8 +15,8 @@ from regrow.cli.documents import error_document, run_document, tally_document
 from regrow.cli.driving import Watch, answer, carry_out, result_document, show_result
 from regrow.cli.loading import Recalled, choose_task, load_file, recall, tasks_in
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
-from regrow.engine.driver import Tally
 from regrow.engine.host import Host
+from regrow.engine.news import Tally
 from regrow.engine.state import fold
 from regrow.errors import StoreError
 from regrow.insight.runs import find_run, short

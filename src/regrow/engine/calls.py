@@ -309,10 +309,10 @@ def _attempt(  # noqa: PLR0917 - what a life knows by now
         with driver.at_work(call.path, isolated=body.isolated):
             result = yield RunBody(body, scope)
         driver.check()
-        driver.look_for_passed_over(call.path)
-        if isinstance(result, Kept):
+        if isinstance(result, Kept):  # a worker has looked itself for calls that were passed over
             kept, result = result, driver.load(result.value)
         else:
+            driver.look_for_passed_over(call.path)
             kept = driver.keep(result, "result")
         if loop is not None and driver.is_ahead():
             yield AwaitRecorded()

@@ -12,29 +12,26 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
-
-import msgspec
+from collections.abc import Callable
+from typing import Any
 
 from regrow.codec import digest_inputs, rebuild
-from regrow.engine.branches import Branch, loop_is_running
+from regrow.engine.branches import Branch
 from regrow.engine.callee import Invocation
 from regrow.engine.committer import Committer, Ticket, arrival, arrive
 from regrow.engine.decide import mark
-from regrow.engine.desk import Desk
 from regrow.engine.executor import Executor
 from regrow.engine.healer import Healer
-from regrow.engine.holding import LOOK_SECONDS, Holding
 from regrow.engine.log import RunLog
+from regrow.engine.news import Observer, Replayed, Tally
 from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
+from regrow.engine.surroundings import Surroundings
 from regrow.engine.turns import Turns
 from regrow.engine.vault import INLINE_BYTES, INPUT_BYTES, Kept, Vault
+from regrow.engine.waiting import Waiting
 from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
-from regrow.journal.cache import SharedCache
-from regrow.journal.memories import Memories
 from regrow.journal.records import (
     Call,
     CallCancelled,
@@ -47,13 +44,7 @@ from regrow.journal.records import (
     RunEnded,
     Value,
 )
-from regrow.journal.signals import Signals
-from regrow.journal.store import LogLine, SizeSeen
 from regrow.values.policies import Bounds
-
-_LOOK_AT_THE_CLOCK = 60.0
-"""Seconds after which a long wait looks at the wall clock again: that may be set, and a laptop may have slept."""
-
 
 GRACE_SECONDS = 1.0
 """How much longer than last time to wait for the code before it is taken to have been edited."""
@@ -62,76 +53,7 @@ GRACE_SECONDS = 1.0
 _log = logging.getLogger("regrow")
 
 
-class Replayed(msgspec.Struct, frozen=True):
-    """Told to observers: a call was answered from the journal. `seconds` is what it had taken."""
-
-    call: Call
-    seconds: float
-
-
-Observer = Callable[[Record | Replayed], None]
-"""Is told what a driver appends and replays, as it does so, in the driver's own threads. Must return at once."""
-
-
-class Tally(msgspec.Struct):
-    """What a driver did since it took its run up.
-
-    Attributes:
-        executed: calls whose bodies ran to an outcome.
-        replayed: calls answered from the journal.
-        seconds_saved: how long these had taken when they ran.
-        cached: calls answered from the shared cache, which are neither.
-        cached_seconds: how long these had taken when they ran, in whichever run.
-    """
-
-    executed: int = 0
-    replayed: int = 0
-    seconds_saved: float = 0.0
-    cached: int = 0
-    cached_seconds: float = 0.0
-
-
-class Surroundings(Protocol):
-    """What a driver may ask of the process that it is in, besides committing records."""
-
-    @property
-    def asks(self) -> Desk:
-        """Where its run's questions to people are put up."""
-        ...
-
-    @property
-    def signals(self) -> Signals:
-        """What was sent to its run from outside."""
-        ...
-
-    def note_log(self, run: str, line: LogLine) -> None:
-        """Keep a line that the code has logged or printed."""
-        ...
-
-    def sizes(self, task: str, input_class: int, project: str) -> list[SizeSeen]:
-        """Give the sizes under which a task has succeeded lately with inputs of this class, newest first."""
-        ...
-
-    def remember_size(self, seen: SizeSeen, project: str) -> None:
-        """Remember one more of these."""
-        ...
-
-    def release_blobs(self, run: str, digests: tuple[str, ...]) -> None:
-        """Let blobs be collected that a run needs no more."""
-        ...
-
-    @property
-    def cache(self) -> SharedCache:
-        """The outcomes that runs share."""
-        ...
-
-    @property
-    def memories(self) -> Memories:
-        """The memories of agents."""
-        ...
-
-
-class Driver:
+class Driver(Waiting):
     """Executes one run under one lease.
 
     Attributes:
@@ -142,7 +64,6 @@ class Driver:
         healer: says what follows from a failure.
         around: the process that it is in.
         bounds: the run's own budget.
-        now: gives the wall clock's time, in seconds since the epoch.
         tally: what was done so far.
         halted: why the driver cannot go on, once it cannot: the lease was lost, the store failed, a divergence in
             strict mode, an unknown outcome. Then nothing more is recorded, and nothing the code does can change that.
@@ -151,10 +72,7 @@ class Driver:
         cancelled_by: who cancelled the run. Its ``finally`` blocks may still make recorded calls.
         grace: how many seconds its workers have to clean up when it is cancelled; None for the usual.
         forced: whether the run was ended without its code, which may still run.
-        holding: whether new calls are held back, and what runs meanwhile.
-        pausing: why new calls are held back, where that is known.
         let_go_for: why the run is being let go of, if that is what its caller is to be told.
-        held_back: how many strands wait for their turn, or for a cancellation that is recorded.
         interrupt: reaches into the code, where it waits, with a ``CancelledError``.
         strike: interrupts synchronous code in the main thread, whatever that does right now.
         leave: has whoever waits for the code wait no longer.
@@ -175,23 +93,19 @@ class Driver:
         observers: tuple[Observer, ...] = (),
     ) -> None:
         """Take a run up from where its log ends."""
+        super().__init__(clock)
         self.run = log.run
         self.log = log
         self.vault = vault
         self.executor = executor
         self.healer = healer
         self.around = around
-        self.now = clock
         self.tally = Tally()
         self.halted: RegrowError | None = None
         self.closing = False
-        self.cancelled_by: str | None = None
         self.grace: float | None = None
         self.forced = False
-        self.holding = Holding()
-        self.pausing: RegrowError | None = None
         self.let_go_for: RegrowError | None = None
-        self.held_back = 0
         self.strike: Callable[[], None] = _nothing
         self.leave: Callable[[], None] = _nothing
         self.interrupt: Callable[[], None] = self.interrupt_at_next_call
@@ -203,7 +117,6 @@ class Driver:
         self._turns = Turns(log.state) if log.state.calls else None
         self._lock = threading.RLock()
         self._root = Scope(self, None, None)
-        self._interrupted = threading.Event()
         self._warned: set[str] = set()
 
     @property
@@ -222,21 +135,6 @@ class Driver:
     def strict(self) -> bool:
         """Whether divergences are raised."""
         return self._strict
-
-    def memory_name(self, name: str) -> str:
-        """Give the memory that the code means by a name: in a fork of a run, its own fork of that memory.
-
-        What was read before the fork stays what it was: a recorded read names the memory that it was really made from.
-        """
-        return name if self.log.state.forked is None else memory_of_fork(name, self.run)
-
-    def memory_bases(self, name: str) -> list[tuple[str, float]]:
-        """Give what a fork's memory may be a fork of, the nearest first: each memory, and as of which moment."""
-        forked = self.log.state.forked
-        if forked is None:
-            return []
-        *forks, (_, moment) = forked.lineage
-        return [*((memory_of_fork(name, run), until) for run, until in forks), (name, moment)]
 
     def root_branch(self) -> Branch:
         """Give the strand on which the run's outermost call is made."""
@@ -297,15 +195,6 @@ class Driver:
         if self._turns is not None:
             with self.holding_back():
                 await self._turns.wait_for_recorded(GRACE_SECONDS)
-
-    @contextlib.contextmanager
-    def holding_back(self) -> Iterator[None]:
-        """Count a strand as held back by regrow meanwhile, for the sake of what is recorded."""
-        self.held_back += 1
-        try:
-            yield
-        finally:
-            self.held_back -= 1
 
     def note_strand(self, task: asyncio.Task[Any]) -> None:
         """Note that the code has begun one more strand."""
@@ -554,87 +443,7 @@ class Driver:
         self.interrupt()
         return True
 
-    # -- holding back --------------------------------------------------------------------------------------------------
-
-    @property
-    def holds_back(self) -> bool:
-        """Whether a call that is about to begin is to wait until the run is let go of."""
-        return self.holding.on and self.cancelled_by is None
-
-    async def hold(self, path: str) -> None:
-        """Hold a strand of a call back, in a coroutine, until its run is let go of or cancelled.
-
-        Raises:
-            CancelledError: the run is let go of.
-        """
-        with self.holding.at_rest(path):
-            while self.holds_back:
-                self.check()
-                await asyncio.sleep(LOOK_SECONDS)
-
-    def hold_in_thread(self, path: str) -> None:
-        """Hold a strand back in a thread. Raises what `hold` does.
-
-        A synchronous call on the thread of an event loop would keep the calls on that very loop from finishing. So it
-        is let through as long as there are any, and the last one lets go of the run.
-        """
-        on_loop = loop_is_running()
-        with self.holding.at_rest(path):
-            while self.holds_back:
-                self.check()
-                if on_loop and not self.holding.is_at_rest:
-                    return
-                if on_loop and self.pausing is not None:
-                    self.let_go(self.pausing)
-                else:
-                    self.pause_in_thread(LOOK_SECONDS)
-
-    def at_work(self, path: str, *, isolated: bool) -> contextlib.AbstractContextManager[None]:
-        """Count a call's body as running; what runs in a worker is counted where that is looked after."""
-        return contextlib.nullcontext() if isolated else self.holding.at_work(path)
-
-    # -- waiting -------------------------------------------------------------------------------------------------------
-
-    async def wait_until(self, moment: float) -> None:
-        """Wait in a coroutine for a moment, in seconds since the epoch.
-
-        A wall clock that is set back meanwhile does not make it longer: it ends at the latest when as much time has
-        passed as was left at its beginning.
-        """
-        loop = asyncio.get_running_loop()
-        latest = loop.time() + moment - self.now()
-        while (left := min(moment - self.now(), latest - loop.time())) > 0:
-            await asyncio.sleep(min(left, _LOOK_AT_THE_CLOCK))
-
-    def wait_in_thread_until(self, moment: float) -> None:
-        """Wait in a thread for a moment, in seconds since the epoch.
-
-        Raises:
-            CancelledError: the run is cancelled or let go of meanwhile.
-        """
-        latest = time.monotonic() + moment - self.now()
-        while (left := min(moment - self.now(), latest - time.monotonic())) > 0:
-            self._interrupted.wait(min(left, _LOOK_AT_THE_CLOCK))
-            self.heed_interruption()
-
-    def pause_in_thread(self, seconds: float) -> None:
-        """Wait in a thread for a while, by no clock that anybody can set.
-
-        Raises:
-            CancelledError: the run is cancelled or let go of meanwhile.
-        """
-        self._interrupted.wait(seconds)
-        self.heed_interruption()
-
-    def interrupt_at_next_call(self) -> None:
-        """Interrupt code that runs on no event loop: nothing can reach into it before it calls or waits next."""
-        self._interrupted.set()
-
-    def heed_interruption(self) -> None:
-        """Raise the ``CancelledError`` that is due to a synchronous run, once."""
-        if self._interrupted.is_set():
-            self._interrupted.clear()
-            raise asyncio.CancelledError
+    # -- telling -------------------------------------------------------------------------------------------------------
 
     def warn_once(self, about: str, text: str) -> None:
         """Warn in the run's log, unless that was done already of the same thing."""
@@ -645,11 +454,6 @@ class Driver:
     def _tell(self, news: Record | Replayed) -> None:
         for observer in self._observers:
             observer(news)
-
-
-def memory_of_fork(name: str, run: str) -> str:
-    """Give the name of a fork's own memory."""
-    return f"{name}~{run[-8:]}"
 
 
 def _nothing() -> None:

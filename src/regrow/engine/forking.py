@@ -128,6 +128,7 @@ def plan_fork(
     settled = {path: _place_of(prefix, path) for path in replaced}
     last_life = max((place for place, one in enumerate(prefix) if isinstance(one.event, RunRetried)), default=0)
     outermost = next((path for path in calls if not enclosing(path)), "")
+    in_flight = _settled(records) - _settled(prefix)
     for place, record in enumerate(prefix):
         copied.extend(
             Copied(record.time, record.actor, _given(calls[path], replaced[path], record.time))
@@ -137,6 +138,8 @@ def plan_fork(
         event = record.event
         if any(_concerns(event, path) for path in replaced):
             continue
+        if isinstance(event, CallStarted) and event.once and event.call.path in in_flight:
+            continue  # what came of it is known, and was the other run's; the fork makes it under a key of its own
         if _is_taken_over(event, outermost, is_last_life=place >= last_life):
             copied.append(Copied(record.time, record.actor, _with_inputs(event, outermost, inputs)))
     for path in (path for path, there in settled.items() if there is None):
@@ -172,6 +175,11 @@ def _place_of(prefix: Sequence[Record], path: str) -> int | None:
     about = [place for place, record in enumerate(prefix) if _concerns(record.event, path)]
     ends = [place for place in about if isinstance(event := prefix[place].event, _Outcome) and event.call.path == path]
     return ends[-1] if ends else about[-1] if about else None
+
+
+def _settled(records: Sequence[Record]) -> set[str]:
+    """Give the calls that have an outcome."""
+    return {one.event.call.path for one in records if isinstance(one.event, _Outcome)}
 
 
 def _concerns(event: Event, path: str) -> bool:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from regrow._version import __version__
 from regrow.engine.committer import Committer
 from regrow.engine.desk import Desk, StoreDesk
-from regrow.engine.driver import Driver, Observer
+from regrow.engine.driver import Driver
 from regrow.engine.executor import Executor
 from regrow.engine.healer import Healer
 from regrow.engine.heed import heed
 from regrow.engine.log import RunLog
+from regrow.engine.news import Observer
 from regrow.engine.run_logging import run_logging
 from regrow.engine.vault import Vault
 from regrow.errors import LeaseLost, RunHeld, RunOver, RunPaused, RunStopped, StoreError

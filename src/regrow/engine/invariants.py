@@ -26,6 +26,7 @@ from regrow.journal.records import (
     Record,
     RunCreated,
     RunEnded,
+    RunForked,
     RunRetried,
     WorkerEnded,
     WorkerGrown,
@@ -194,10 +195,13 @@ class _Asks:
 
     def __init__(self) -> None:
         self._open: dict[str, str] = {}
+        self._replaced: tuple[str, ...] = ()
 
     def see(self, record: Record) -> _Found:
         event = record.event
-        if isinstance(event, Asked):
+        if isinstance(event, RunForked):
+            self._replaced = event.replaced
+        elif isinstance(event, Asked):
             self._open[event.call.path] = event.ask
         elif isinstance(event, Answered):
             if self._open.get(event.path) != event.ask:
@@ -205,6 +209,7 @@ class _Asks:
         elif (
             isinstance(event, CallSucceeded | CallFailed)
             and event.call.kind == "ask"
+            and event.call.path not in self._replaced  # a fork may be given an answer that nobody gave
             and self._open.pop(event.call.path, None) is None
         ):
             yield "what has an answer was asked", f"{event.call.path} has an outcome, and was never asked"

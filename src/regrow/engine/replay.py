@@ -105,7 +105,9 @@ class Replay:
         elsewhere.
         """
         ground = self._grounds.pop(scope, None)
-        return [] if ground is None else ground.passed_over(self._state.detour)
+        if ground is None:  # it has made no call at all
+            ground = _Ground(self._state.children(scope))
+        return ground.passed_over(self._state.detour)
 
 
 class _Ground:

@@ -34,19 +34,29 @@ class Offer(msgspec.Struct, frozen=True):
     methods: frozenset[str]
 
 
+_OF_MEMORIES = frozenset(
+    [
+        "write",
+        "head",
+        "pin",
+        "count",
+        "messages",
+        "fact",
+        "keys",
+        "places",
+        "stored",
+        "history",
+        "suspects",
+        "search",
+        "vectors",
+        "keep_vectors",
+    ]
+)
 OFFERED: Mapping[str, Offer] = {
     "cache": Offer(SharedCache, frozenset(("look_up", "put", "land", "discard"))),
     "asks": Offer(Desk, frozenset(("post", "look", "refuse", "withdraw", "remind"))),
     "signals": Offer(Signals, frozenset(("take", "give_back"))),
-    "memories": Offer(
-        Memories,
-        frozenset(
-            (
-                "write", "head", "pin", "count", "messages", "fact", "keys", "places", "stored", "history", "suspects",
-                "search", "vectors", "keep_vectors",
-            )
-        ),  # fmt: skip
-    ),
+    "memories": Offer(Memories, _OF_MEMORIES),
 }
 """By name. A method with a parameter called `run` or `project` is served for the worker's own run and project only."""
 

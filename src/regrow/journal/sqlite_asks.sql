@@ -51,13 +51,17 @@ SELECT who, how, time, value, verdict, why, number, refused, nonce FROM answers 
 UPDATE asks SET decided = ?3, decided_at = ?4 WHERE id = ?2 AND run = ?1 AND decided IS NULL;
 
 -- :give
--- One person's one answer, while the question is open and has time left.
+-- One person's one answer, while the question is open and has time left. Who answers from two machines is one person:
+-- what comes after the @ does not count, as it does not for `to=`.
 INSERT INTO answers (ask, number, who, how, time, why, value, verdict, nonce)
 SELECT id, 1 + coalesce((SELECT max(number) FROM answers WHERE ask = asks.id), 0),
        :who, :how, :time, :why, :value, :verdict, :nonce
 FROM asks
 WHERE id = :ask AND decided IS NULL AND (due IS NULL OR due > :time)
-  AND NOT EXISTS (SELECT 1 FROM answers WHERE ask = asks.id AND who = :who AND refused = '');
+  AND NOT EXISTS (
+    SELECT 1 FROM answers WHERE ask = asks.id AND refused = ''
+    AND substr(who, 1, instr(who || '@', '@') - 1) = substr(:who, 1, instr(:who || '@', '@') - 1)
+  );
 
 -- :decide_by_answer
 -- A yes decides when enough people have said it; whatever else is said decides at once.

@@ -166,7 +166,8 @@ class _Attempt:
         own = [state.calls[path]] if path in state.calls else []
         return Start(
             driver.run, job, [*own, *state.inside(path)], state.seq, state.detour, state.began, state.spent,
-            driver.bounds, driver.project, state.forked, driver.strict, CEILING, {}, None, "/nowhere", (), None, _LAYERS,
+            driver.bounds, driver.project, state.forked, driver.strict, CEILING, {}, None, "/nowhere", (), None,
+            _LAYERS,
         )  # fmt: skip
 
     # -- while it runs -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 
 from regrow.cli.demo_lines import DemoLines
 from regrow.codec import capture
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.errors import WorkerLost
 from regrow.journal.records import (
     AttemptFailed,

@@ -12,7 +12,7 @@ import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.authoring.run import drive
 from regrow.engine.committer import LoopTicket, ThreadTicket
-from regrow.engine.driver import Replayed
+from regrow.engine.news import Replayed
 from regrow.errors import Divergence, StoreUnavailable
 from regrow.journal.records import (
     Call,

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 import regrow
 from regrow.testing import MemoryStore, faults, lost_worker
 
 
-@pytest.mark.xfail(strict=True, reason="reconcile= runs in a scope of the same path and attempt, and is struck as well")
 def test_a_lost_worker_of_a_once_only_task_is_reconciled():
     @regrow.task(once=True, memory="64Mi", reconcile=lambda amount: regrow.Happened(f"found {amount}"))
     async def charge(amount: int) -> str:

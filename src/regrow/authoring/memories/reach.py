@@ -17,6 +17,7 @@ from regrow.authoring.home import StoreLike, host_of, project_of
 from regrow.engine.branches import current_branch
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.calls import call_sync
+from regrow.engine.lineage import bases_of, own_memory
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept, Vault
 from regrow.errors import StoreError, UsageError
@@ -46,9 +47,11 @@ class Reach:
         """Give the memory that is meant by a name here; a fork of a run makes its own when it first means one."""
         if self.scope is None:
             return memory
-        name = self.scope.driver.memory_name(memory)
+        driver = self.scope.driver
+        forked = driver.log.state.forked
+        name = own_memory(forked, driver.run, memory)
         if name != memory:
-            self._begin(name, self.scope.driver.memory_bases(memory))
+            self._begin(name, bases_of(forked, memory))
         return name
 
     def _begin(self, name: str, bases: Sequence[tuple[str, float]]) -> None:
