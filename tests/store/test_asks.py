@@ -100,6 +100,16 @@ def test_several_people_must_say_yes_and_one_who_says_no_decides(store):
     assert [one.verdict for one in store.asks.look(RUN, other.id, 30.0).answers] == ["yes", "no"]
 
 
+def test_one_person_at_two_machines_is_one_person(store):
+    ask = put_up(store, approvals=2)
+    store.asks.answer(ask.id, says("alice@one"))
+    with pytest.raises(AskClosed, match="alice has answered it already"):
+        store.asks.answer(ask.id, says("alice"))
+    with pytest.raises(AskClosed, match="alice@two has answered it already"):
+        store.asks.answer(ask.id, says("alice@two"))
+    assert store.asks.answer(ask.id, says("al@one")).decided == "answered"
+
+
 def test_after_its_time_a_question_is_decided_by_that_and_by_nobody_else(store):
     ask = put_up(store, due=50.0)
     with pytest.raises(AskClosed, match="the time for an answer passed at 1970-01-01 00:00:50"):

@@ -138,7 +138,7 @@ class FaultyExecutor:
 
     async def run(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """See `Executor.run`."""
-        if not callee.ref:  # what is asked about a call is not the call: reconcile=, an approval
+        if _is_about_another(callee):
             return await self._inner.run(callee, scope, args, kwargs)
         fault = self._prepare(callee, scope)
         if self._is_real(callee):
@@ -151,7 +151,7 @@ class FaultyExecutor:
 
     def run_blocking(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """See `Executor.run_blocking`."""
-        if not callee.ref:  # likewise
+        if _is_about_another(callee):
             return self._inner.run_blocking(callee, scope, args, kwargs)
         fault = self._prepare(callee, scope)
         if self._is_real(callee):
@@ -285,6 +285,11 @@ def _failure(fault: Fault, scope: Scope, ceiling: int) -> Failure:
             raise AssertionError(f"{fault} fails nothing")
     failure.path = path
     return failure.explained(evidence=(f"{fault}, {_INJECTED}",), facts={"attempt": scope.attempt})
+
+
+def _is_about_another(callee: Callee) -> bool:
+    """Tell whether a body is asked about a call, as ``reconcile=`` is, and is not the call's own."""
+    return callee.kind in ("task", "step", "stream") and not callee.ref
 
 
 def _names(target: str, path: str) -> bool:
