@@ -7,6 +7,7 @@ import json
 import math
 import platform
 import subprocess
+import textwrap
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -132,7 +133,7 @@ class Report:
         """Write the page and the data."""
         data = self.data()
         DATA.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
-        PAGE.write_text("\n".join(self._page(data)) + "\n", "utf-8")
+        PAGE.write_text("\n".join(map(_wrapped, self._page(data))) + "\n", "utf-8")
 
     def _page(self, data: dict[str, Any]) -> Iterable[str]:
         yield "# Mutation testing"
@@ -158,12 +159,23 @@ class Report:
         yield from (f"- {one}" for one in LEFT_ALONE)
         living = {mutant.name for mutant in self.survivors}
         for kind, title in (("equivalent", "Equivalent"), ("accepted", "Accepted")):
-            yield f"\n## {title}\n"
+            yield f"\n## {title}"
             for reason in self.reasons:
                 names = [name for name in reason.mutants if name in living]
                 if reason.kind == kind and names:
                     yield f"\n{reason.why}\n"
                     yield from (f"- {_shown(name)}" for name in names)
+
+
+def _wrapped(line: str) -> str:
+    """Break prose into lines as the other pages have them; not tables, and not code, which a break would change."""
+    return (
+        line
+        if line.strip().startswith(("|", "- "))
+        else "\n".join(
+            textwrap.fill(part, 120, break_long_words=False, break_on_hyphens=False) for part in line.split("\n")
+        )
+    )
 
 
 def _shown(name: str) -> str:

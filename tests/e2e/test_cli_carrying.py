@@ -149,7 +149,10 @@ def test_the_memories_that_a_run_has_used_come_with_it_as_far_as_it_has_used_the
     (desk.folder / "remembering.py").write_text(REMEMBERING, "utf-8")
     assert desk.regrow("run", "remembering.py", "--key", "k").code == 1
     desk.regrow("export", "@failed", "-o", "run.regrow")
-    assert elsewhere.regrow("import", str(desk.folder / "run.regrow"), "--code", ".").code == 0
+    plain = elsewhere.regrow("import", str(desk.folder / "run.regrow"), "--code", ".")
+    assert "customers/42, which stayed behind; --memories brings them" in plain.err
+    assert elsewhere.regrow("memory", "ls", "--json").json["memories"] == []
+    assert elsewhere.regrow("import", str(desk.folder / "run.regrow"), "--memories").code == 0
     shown = elsewhere.regrow("memory", "show", "customers/42").out
     assert "seen 2" in shown
     ran = subprocess.run(

@@ -90,6 +90,7 @@ EVENTS: list[Event] = [
         replaced=("agent#1/ask#1",),
         inputs=("question",),
         lineage=((PARENT, NOW - 1.0),),
+        memories={"customers/42": 1},
     ),
     DriverOpened(holder=HOLDER, regrow="0.3.0", python="3.11.7"),
     CallStarted(call=AGENT, attempt=1),

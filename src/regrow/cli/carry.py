@@ -51,9 +51,10 @@ def export(session: Session, *, run: str, output: Path | None, force: bool) -> N
 @click.option("--key", metavar="KEY", help="Its key here. Otherwise the one that it has.")
 @click.option("--code", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Put the source of its task there; a file that is there is left alone.")  # fmt: skip
+@click.option("--memories", is_flag=True, help="Bring its agent's memories, too: other agents will read them.")
 @shared_options
 @in_session
-def import_(session: Session, *, file: Path, key: str | None, code: Path | None) -> None:
+def import_(session: Session, *, file: Path, key: str | None, code: Path | None, memories: bool) -> None:
     """Add an exported run to this store. Nothing of it is executed.
 
     Every record and every blob is checked. It comes under this store's project, with its own id; a second import of
@@ -68,15 +69,27 @@ def import_(session: Session, *, file: Path, key: str | None, code: Path | None)
         store = session.host(create=True).store
         with bar("reading blobs", len(manifest.blobs)) as advance:
             fresh = archive.bring_into(
-                store, project=session.project, key=key if key is not None else manifest.key, advance=advance
+                store,
+                project=session.project,
+                key=key if key is not None else manifest.key,
+                with_memories=memories,
+                advance=advance,
             )
         placed = _place(archive, code) if code is not None else None
     name = short(manifest.run)
     say(f"run {name} of {manifest.task} is here{'' if fresh else ' already'}; look at it: regrow show {name}")
+    if archive.memories:
+        named = ", ".join(archive.memories)
+        say(f"it has used {named}, {'which came along' if memories else 'which stayed behind; --memories brings them'}")
     if placed is not None:
         say(f"its source is {placed}")
     if session.json:
-        session.document(run=run_document(store.get(manifest.run)), fresh=fresh, source=_said(manifest, placed))
+        session.document(
+            run=run_document(store.get(manifest.run)),
+            fresh=fresh,
+            source=_said(manifest, placed),
+            memories=archive.memories if memories else (),
+        )
 
 
 def _place(archive: Archive, folder: Path) -> Path | None:

@@ -33,7 +33,8 @@ cache      as ``cache ls``: ``artifacts`` (a list of artifacts); as ``cache show
            null), ``error`` (an error or null), ``problem`` (why it cannot be read, or null); as ``cache rm`` and
            ``cache gc``: ``dry_run``, ``artifacts`` (those that go), ``bytes``
 export     ``run``, ``file`` (a path), ``bytes``, ``source`` {name, sha256, as_run} or null
-import     ``run``, ``fresh`` (whether it was not there before), ``source`` {name, as_run, placed} or null
+import     ``run``, ``fresh`` (whether it was not there before), ``source`` {name, as_run, placed} or null,
+           ``memories`` (the names of those that came along)
 check      ``runs`` [{run, fits, replayed, goes_on_at, parted}]
 doctor     ``host`` (facts by name), ``limits`` [{name, in_force, meaning}], ``runs`` (how many were checked),
            ``records``, ``blobs``, ``problems`` [{run, record, text}], ``notes`` (sentences)

@@ -59,15 +59,18 @@ def fork(
     host = session.host()
     row = find_run(session.store(), run, session.project)
     recalled = None if no_run and not changes else recall(session, host, row, file)
-    paths = list(paths_of(unseal_all(row.id, session.store().read(row.id))))
-    replaced = {
-        full_path(paths, path): host.vault.keep(value, path)
-        for path, value in (_assignment(one, "--replace", result_type) for one in replace)
-    }
+    calls = paths_of(unseal_all(row.id, session.store().read(row.id)))
+    given = {full_path(list(calls), path): value for path, value in _assignments(replace, "--replace", result_type)}
+    for path, value in given.items():
+        if calls[path].kind in ("ask", "signal") and isinstance(value, dict | list):
+            raise Mistake(
+                f"{path} has an answer of a type that only the code knows: fork --at {path}, and answer it anew"
+            )
+    replaced = {path: host.vault.keep(value, path) for path, value in given.items()}
     inputs = None
     if changes and recalled is not None:
         hints = get_type_hints(recalled.task.callee.function)
-        new = dict(_assignment(one, "--set", lambda name: hints.get(name, Any)) for one in changes)
+        new = dict(_assignments(changes, "--set", lambda name: hints.get(name, Any)))
         inputs = changed_inputs(host, recalled.task, recalled.args, recalled.kwargs, new)
     made = make_fork(host, row, at=at, replaced=replaced, inputs=inputs, key=key)
     new_row = session.store().get(made)
@@ -78,6 +81,10 @@ def fork(
     say(f"go on with: regrow resume {short(made)}{session.options}")
     if session.json:
         session.document(run=run_document(new_row), parent=row.id)
+
+
+def _assignments(texts: Sequence[str], option: str, type_of: Callable[[str], Any]) -> list[tuple[str, Any]]:
+    return [_assignment(text, option, type_of) for text in texts]
 
 
 def _assignment(text: str, option: str, type_of: Callable[[str], Any]) -> tuple[str, Any]:

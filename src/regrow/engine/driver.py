@@ -27,10 +27,10 @@ from regrow.engine.news import Observer, Replayed, Tally
 from regrow.engine.replay import Replay
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
+from regrow.engine.strands import Strands
 from regrow.engine.surroundings import Surroundings
 from regrow.engine.turns import Turns
 from regrow.engine.vault import INLINE_BYTES, INPUT_BYTES, Kept, Vault
-from regrow.engine.waiting import Waiting
 from regrow.errors import Divergence, RegrowError, StoreError, StoreUnavailable
 from regrow.journal.records import (
     Call,
@@ -53,7 +53,7 @@ GRACE_SECONDS = 1.0
 _log = logging.getLogger("regrow")
 
 
-class Driver(Waiting):
+class Driver(Strands):
     """Executes one run under one lease.
 
     Attributes:

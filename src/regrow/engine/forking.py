@@ -12,6 +12,7 @@ import msgspec
 
 from regrow.engine.state import enclosing
 from regrow.errors import UsageError
+from regrow.journal.pins import pins_of
 from regrow.journal.records import (
     Answered,
     Asked,
@@ -150,7 +151,8 @@ def plan_fork(
     created = _created(records, run, key, inputs)
     changed = inputs.changed if inputs is not None else ()
     lineage = _lineage(records, prefix[-1].time)
-    forked = RunForked(_original(records).run, at, prefix[-1].seq, tuple(replaced), changed, lineage)
+    memories = {name: pin.version for name, pin in pins_of(one.event for one in copied).items()}
+    forked = RunForked(_original(records).run, at, prefix[-1].seq, tuple(replaced), changed, lineage, memories)
     return Fork(created, forked, tuple(copied))
 
 

@@ -22,13 +22,12 @@ from typing import Self, TypeVar
 import msgspec
 
 from regrow._version import __version__
-from regrow.codec import decode
 from regrow.codec.contents import contents_of
 from regrow.errors import Corrupted, RegrowError, UnreadableFormat
-from regrow.journal.memories import Carried, Pin
+from regrow.journal.memories import Carried
+from regrow.journal.pins import pins_of
 from regrow.journal.records import (
     BlobRef,
-    CallSucceeded,
     Record,
     RunCreated,
     RunEnded,
@@ -126,15 +125,8 @@ def export(store: Store, row: RunRow, file: Path, *, advance: Progress = lambda:
 
 def _memories(store: Store, project: str, records: Iterable[Record]) -> tuple[list[Carried], tuple[str, ...]]:
     """Give the versions of memories that the run has used, and the blobs that these need."""
-    used: dict[str, Pin] = {}
-    for record in records:
-        event = record.event
-        if isinstance(event, CallSucceeded) and event.call.kind == "memory" and isinstance(event.value, bytes):
-            pin = _pin(event.value)
-            if pin is not None and (pin.memory not in used or pin.version > used[pin.memory].version):
-                used[pin.memory] = pin
     carried: list[Carried] = []
-    for pin in used.values():
+    for pin in pins_of(record.event for record in records).values():
         with suppress(Corrupted):  # the memory was removed; the run could not read it here either
             carried.extend(store.memories.carried(project, pin))
     blobs: set[str] = set()
@@ -145,15 +137,6 @@ def _memories(store: Store, project: str, records: Iterable[Record]) -> tuple[li
         elif value is not None:
             blobs |= contents_of(value)
     return carried, tuple(sorted(blobs))
-
-
-def _pin(value: bytes) -> Pin | None:
-    """Give the version of a memory that a recorded call has used. Searches record what they have found instead."""
-    try:
-        pin = msgspec.convert(decode(value), Pin)
-    except (msgspec.ValidationError, RegrowError):
-        return None
-    return pin if pin.version else None
 
 
 def _source(records: Iterable[Record]) -> tuple[bytes, Source | None]:
@@ -216,13 +199,28 @@ class Archive:
         """Let go of the file."""
         self._zip.close()
 
-    def bring_into(self, store: Store, *, project: str, key: str | None, advance: Progress = lambda: None) -> bool:
+    @property
+    def memories(self) -> tuple[str, ...]:
+        """The names of the memories that are in there."""
+        return tuple(dict.fromkeys(one.version.memory for one in self._memories))
+
+    def bring_into(
+        self,
+        store: Store,
+        *,
+        project: str,
+        key: str | None,
+        with_memories: bool = False,
+        advance: Progress = lambda: None,
+    ) -> bool:
         """Add the run to a store, under its own id.
 
         Args:
             store: where to.
             project: under which project.
             key: under which key.
+            with_memories: bring the memories as well that it has used. Other agents of the project will read them, so
+                whoever says this trusts the file.
             advance: called after each blob.
 
         Returns:
@@ -233,14 +231,16 @@ class Archive:
             RegrowError: another run has this id or this key.
         """
         manifest = self.manifest
-        if self._is_here(store, project, key):
-            return False
-        digests = sorted({*manifest.blobs, *manifest.memory_blobs})
+        is_here = self._is_here(store, project, key)
+        digests = sorted({*(() if is_here else manifest.blobs), *(manifest.memory_blobs if with_memories else ())})
         self._check_room(digests)
         for digest in digests:
             self._bring_blob(store, digest)
             advance()
-        store.memories.adopt(project, self._memories, manifest.memory_blobs)
+        if with_memories:
+            store.memories.adopt(project, self._memories, manifest.memory_blobs)
+        if is_here:
+            return False
         row = store.create(NewRun(manifest.run, manifest.task, manifest.created, key, project, epoch=manifest.epoch))
         if row.id != manifest.run:
             raise self._key_is_taken(key, row)

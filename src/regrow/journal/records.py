@@ -94,6 +94,8 @@ class RunForked(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
         inputs: parameters of the run that have other values than there.
         lineage: the run that this is a fork of, the one that that is a fork of, and so on, each with the moment (in
             seconds since the epoch) up to which its memories are this one's.
+        memories: the last version of each memory that the copied records have used. Clocks may disagree; what was seen
+            was there.
     """
 
     run: str
@@ -102,6 +104,7 @@ class RunForked(msgspec.Struct, frozen=True, array_like=True, tag="fork"):
     replaced: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     lineage: tuple[tuple[str, float], ...] = ()
+    memories: dict[str, int] = {}
 
 
 class DriverOpened(msgspec.Struct, frozen=True, array_like=True, tag="open"):

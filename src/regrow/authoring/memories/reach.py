@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,24 +51,25 @@ class Reach:
         forked = driver.log.state.forked
         name = own_memory(forked, driver.run, memory)
         if name != memory:
-            self._begin(name, bases_of(forked, memory))
+            self._begin(name, bases_of(forked, memory), forked.memories if forked is not None else {})
         return name
 
-    def _begin(self, name: str, bases: Sequence[tuple[str, float]]) -> None:
-        """Let a memory begin as the first of these that was there was, at its moment."""
+    def _begin(self, name: str, bases: Sequence[tuple[str, float]], seen: Mapping[str, int]) -> None:
+        """Let a memory begin as the first of these that was there was, at its moment, and no older than it was seen."""
         with self.store() as memories:
             if memories.head(self.project, name).version:
                 return
             for base, moment in bases:
-                pin = self._as_of(memories, base, moment)
+                pin = self._as_of(memories, base, moment, seen.get(base, 0))
                 if pin is not None:
                     self.write(name, [Change("fork", base=pin)], once=f"begin {name}")
                     return
 
-    def _as_of(self, memories: Memories, memory: str, moment: float) -> Pin | None:
+    def _as_of(self, memories: Memories, memory: str, moment: float, seen: int) -> Pin | None:
         head = memories.head(self.project, memory)
         written = [one.version for one in memories.history(self.project, head) if one.origin.time <= moment]
-        return memories.pin(self.project, memory, written[-1]) if written else None
+        version = max(seen, written[-1] if written else 0)
+        return memories.pin(self.project, memory, version) if version else None
 
     def keep(self, value: object, where: str) -> Kept:
         """Make a value ready to be written."""

@@ -21,7 +21,7 @@ _LOOK_AT_THE_CLOCK = 60.0
 """Seconds after which a long wait looks at the wall clock again: that may be set, and a laptop may have slept."""
 
 
-class Waiting(ABC):
+class Strands(ABC):
     """The part of a driver that waits.
 
     Attributes:
