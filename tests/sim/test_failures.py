@@ -319,6 +319,18 @@ class TestOnce:
         assert live(agent, store=store) == "charged 5"
         assert ledger == {"charge": 2}
 
+    def test_a_failure_of_reconcile_is_no_failure_of_the_worker_of_the_task_around_it(self) -> None:
+        asked = []
+
+        def ask_bank(*_args: object) -> None:
+            asked.append(1)
+            raise regrow.WorkerLost("agent#1/charge#1")
+
+        store, task = self.lives(ask_bank)
+        with pytest.raises(regrow.WorkerLost):
+            live(task, store=store)
+        assert len(asked) == 1
+
     def test_reconcile_that_cannot_tell_leaves_it_unknown(self) -> None:
         store, agent = self.lives(lambda amount: None)
         with pytest.raises(regrow.OutcomeUnknown):

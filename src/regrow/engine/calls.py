@@ -383,7 +383,11 @@ def _reconcile(
     answer = None
     if callee.reconciler is not None:
         scope = Scope(driver, call, None, attempt=question.attempt)
-        answer = yield RunBody(callee.reconciler, scope)
+        try:
+            answer = yield RunBody(callee.reconciler, scope)
+        except Exception as problem:
+            decide.mark(problem, driver.run, call.path)  # else it would seem to be a failure of the task around it
+            raise
     match answer:
         case Happened():
             kept = driver.keep(answer.result, "reconciled result")
