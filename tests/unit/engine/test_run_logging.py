@@ -13,8 +13,9 @@ from regrow.testing import MemoryStore
 
 @pytest.fixture(autouse=True)
 def factory():
-    """Leave the process's way of making log records as it was."""
+    """Begin with Python's own way of making log records, whoever else still listens; leave it as it was."""
     before = logging.getLogRecordFactory()
+    logging.setLogRecordFactory(logging.LogRecord)
     yield
     logging.setLogRecordFactory(before)
 
