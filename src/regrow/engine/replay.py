@@ -106,7 +106,10 @@ class Replay:
         """
         ground = self._grounds.pop(scope, None)
         if ground is None:  # it has made no call at all
-            ground = _Ground(self._state.children(scope))
+            recorded = self._state.children(scope)
+            if not recorded:
+                return []
+            ground = _Ground(recorded)
         return ground.passed_over(self._state.detour)
 
 
