@@ -227,6 +227,13 @@ def test_a_run_without_a_record_can_be_written_and_is_refused_when_read(home, tm
     refused(tmp_path / "empty.regrow", "its manifest does not fit its records")
 
 
+def test_a_run_that_does_not_begin_as_one_can_be_written_and_is_refused_when_read(home, journal, tmp_path):
+    run = journal(home)
+    home.append([run.entry(RunEnded("failed"))])
+    assert export(home, run.row, tmp_path / "odd.regrow").source is None
+    refused(tmp_path / "odd.regrow", "its manifest does not fit its records")
+
+
 # Source files
 
 
@@ -338,6 +345,12 @@ def test_a_key_that_is_another_runs_is_refused_before_anything_is_changed(export
         brought(exported, store, key="mine")
     assert [row.id for row in store.runs()] == ["run-2"]
     assert list(store.blobs.digests()) == []
+
+
+def test_a_run_without_a_key_comes_beside_another_one_without(store, exported):
+    store.create(NewRun("run-2", "module:task", 1.0, None, "there"))
+    assert brought(exported, store) is True
+    assert {row.id for row in store.runs()} == {"run-1", "run-2"}
 
 
 def test_the_same_key_in_another_project_is_free(exported):
@@ -594,6 +607,13 @@ def test_a_blob_that_is_missing_is_refused_by_its_digest(exported):
     refused(made_of(exported, parts), f"is damaged: blob {digest} cannot be read")
 
 
+def test_a_blob_that_is_missing_takes_no_room(exported, monkeypatch):
+    parts = parts_of(exported)
+    del parts[f"blobs/{sha256(b'large')}"]
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=0))
+    refused(made_of(exported, parts), "cannot be read")
+
+
 def test_a_blob_that_is_another_one_is_refused(exported):
     digest = sha256(b"large")
     made_of(exported, parts_of(exported) | {f"blobs/{digest}": b"LARGE"})
@@ -609,6 +629,7 @@ def test_a_blob_of_many_pieces_arrives_whole(home, journal, tmp_path):
     store = MemoryStore()
     brought(tmp_path / "run.regrow", store)
     assert store.blobs.get(digest) == content
+    assert store.referenced_blobs(run.run) == {digest}
 
 
 def test_what_would_fill_the_disk_is_refused_and_what_just_fits_is_not(exported, monkeypatch):

@@ -187,10 +187,11 @@ def _carry_out(  # noqa: PLR0917 - what a life knows by now
             if moment:
                 yield WaitUntil(moment)
             options = invocation.callee.options
-            said = yield from _ask_people(driver, invocation, call, known, attempt, loop)
-            if isinstance(said, _Result):
-                return said.value
-            known = said
+            if known is not None or options.approve is not None:  # else nobody has anything to say: the common case
+                said = yield from _ask_people(driver, invocation, call, known, attempt, loop)
+                if isinstance(said, _Result):
+                    return said.value
+                known = said
             started = driver.now()
             first_begun = started if first_begun is None else first_begun
             scope = Scope(driver, call, outer, attempt=attempt, known=known, options=options, first_begun=first_begun)
