@@ -1,5 +1,6 @@
 """`regrow inbox`, `answer` and `signal`, as a person types them."""
 
+import shlex
 import signal
 import time
 
@@ -59,7 +60,7 @@ def interrupted_at(desk, question, *command):
 def test_a_run_is_answered_question_by_question_and_goes_on_each_time(asker):
     ask, ran = interrupted_at(asker, "Are you sure?", "run", "asker.py", "asks", "--key", "k")
     assert ran.code == 130
-    assert f"it waits for an answer: Are you sure? (regrow answer {ask['id']})" in ran.err
+    assert f"it waits for an answer: Are you sure? (regrow inbox {ask['id']})" in ran.err
     assert "waiting" in asker.regrow("ls").out
     assert "Are you sure?" in asker.regrow("ls", "--status", "waiting").out
     listed = asker.regrow("inbox").out
@@ -67,7 +68,7 @@ def test_a_run_is_answered_question_by_question_and_goes_on_each_time(asker):
     assert "then it is answered with false" in listed
     why = asker.regrow("why", "k").out
     assert "asks waits for an answer: Are you sure?" in why
-    assert f"regrow answer {ask['id']}" in why
+    assert f"regrow inbox {ask['id']}" in why
 
     unfit = asker.regrow("answer", ask["id"], "--value", "3")
     assert (unfit.code, unfit.err) == (2, "regrow: answer: it must be true or false; it is 3\n")
@@ -113,3 +114,22 @@ def test_what_cannot_be_answered_is_said_with_what_to_do(asker):
     asker.regrow("run", "agent.py", "agent", "--question", "x")
     assert "`regrow inbox` lists those that wait" in asker.regrow("answer", "nothing", "--yes").err
     assert "is no JSON" not in asker.regrow("inbox", "--all").err
+
+
+@pytest.mark.parametrize("both", [("--yes", "--no"), ("--no", "--yes"), ("--yes", "--value", "false")])
+def test_an_answer_that_contradicts_itself_is_refused_and_decides_nothing(asker, both):
+    ask, _ = interrupted_at(asker, "Are you sure?", "run", "asker.py", "asks", "--key", "k")
+    ran = asker.regrow("answer", ask["id"], *both)
+    assert (ran.code, "say one thing" in ran.err) == (2, True)
+    assert [one["id"] for one in asker.regrow("inbox", "--json").json["asks"]] == [ask["id"]]
+
+
+def test_the_inbox_says_how_to_answer_so_that_it_can_be_pasted(asker):
+    ask, _ = interrupted_at(asker, "Are you sure?", "run", "asker.py", "asks", "--key", "k")
+    listed = asker.regrow("inbox").out
+    assert f"regrow answer {ask['id']} --yes\n" in listed
+    assert f"regrow answer {ask['id']} --no\n" in listed
+    asker.regrow("answer", ask["id"], "--yes")
+    ask, _ = interrupted_at(asker, "Which plan?", "resume", "k")
+    (line,) = [line.strip() for line in asker.regrow("inbox").out.splitlines() if "regrow answer" in line]
+    assert asker.regrow(*shlex.split(line)[1:]).code == 0, "the example is of the form that is asked for"

@@ -404,3 +404,10 @@ def test_a_once_only_call_whose_outcome_nobody_knows_is_in_doubt_in_the_fork_too
     assert not any(isinstance(one.event, CallStarted) and one.event.once for one in records_of(store, fork))
     whole = plan_fork(records_of(store, store.by_key("default", "original").id), "other", key=None)
     assert any(isinstance(one.event, CallStarted) and one.event.once for one in whole.copied)
+
+
+def test_the_first_of_its_name_may_be_named_without_its_number() -> None:
+    store = MemoryStore()
+    run = begun(store, agent, "a")
+    regrow.fork(run, replace={"inner#1/look": "GOLD"}, key="fork", store=store)
+    assert regrow.run(agent, "a", key="fork", store=store)[0] == "dug GOLD"

@@ -294,6 +294,12 @@ def test_a_run_arrives_as_it_left(store, home, exported):
     assert store.check() == []
 
 
+def test_a_blob_of_a_run_that_arrived_is_held_once(store, exported):
+    brought(exported, store)
+    store.release_blobs("run-1", [sha256(b"large")])
+    assert store.referenced_blobs("run-1") == frozenset()
+
+
 def test_a_run_that_was_tried_again_after_its_end_is_not_over(home, journal, tmp_path):
     run = journal(home).claim()
     home.append([run.entry(), run.entry(RunEnded("failed"), outcome="failed")])

@@ -132,6 +132,8 @@ def full_path(paths: Sequence[str], typed: str) -> str:
     Raises:
         UsageError: there is none, or more than one.
     """
+    if "#" not in typed.rpartition("/")[2]:  # the first of its name is shown without its number
+        typed = f"{typed}#1"
     if typed in paths:
         return typed
     found = [path for path in paths if path.endswith(f"/{typed}")]

@@ -77,6 +77,6 @@ def said_how_to_resume(host: Host, driver: Driver) -> Iterator[None]:
                 if call.asked is not None and call.outcome is None:
                     # What an agent asks may come from a model, and must not steer anybody's terminal.
                     question = "".join(one if one.isprintable() else " " for one in call.asked.question)
-                    line = f"it waits for an answer: {question} (regrow answer {call.asked.ask}{elsewhere})"
+                    line = f"it waits for an answer: {question} (regrow inbox {call.asked.ask}{elsewhere})"
                     sys.stderr.write(f"regrow: {line}\n")
         raise

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
@@ -94,26 +96,51 @@ def _lines(ask: OpenAsk, options: str, *, whole: bool) -> Iterator[Text]:
         for line in rest:
             yield Text.assemble("      ", plain(line))
     if ask.decided is None:
-        yield Text.assemble("    ", plain(f"regrow answer {ask.id} {_how(ask)}{options}", "green"))
+        for how in _ways_to_answer(ask):
+            yield Text.assemble("    ", plain(f"regrow answer {ask.id} {how}{options}", "green"))
 
 
 def _value(value: bytes) -> str:
     return value.decode("utf-8", "replace")
 
 
-def _how(ask: OpenAsk) -> str:
+def _ways_to_answer(ask: OpenAsk) -> list[str]:
+    """Give what may stand behind ``regrow answer ASK``, each fit to be pasted."""
     question = ask.question
     if question.yes_or_no:
-        return "--yes (or --no)"
+        return ["--yes", "--no"]
     if question.choices:
-        return f"--choice {'|'.join(question.choices)}"
-    return "--value JSON"
+        return [f"--choice {shlex.quote(choice)}" for choice in question.choices]
+    example = json.dumps(_example_of(question.schema, question.schema.get("$defs", {})), ensure_ascii=False)
+    return [f"--value {shlex.quote(example)}"]
+
+
+def _example_of(schema: Any, defs: Any) -> Any:
+    """Give a value of the form that a schema asks for, with nothing said in it yet."""
+    if "$ref" in schema:
+        return _example_of(defs.get(schema["$ref"].rpartition("/")[2], {}), {})  # one level: a type may hold itself
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            wanted = schema.get("required", schema.get("properties", {}))
+            return {name: _example_of(schema.get("properties", {}).get(name, {}), defs) for name in wanted}
+        case "array":
+            return [_example_of(schema["items"], defs)] if isinstance(schema.get("items"), dict) else []
+        case "integer" | "number":
+            return 0
+        case "boolean":
+            return False
+        case "null":
+            return None
+        case _:
+            return "…"
 
 
 @click.command(epilog='Example: regrow answer 7k2m --yes --why "checked against the invoice"')
 @click.argument("ask", metavar="ASK")
-@click.option("--yes", "said", flag_value="yes", help="The answer is yes.")
-@click.option("--no", "said", flag_value="no", help="The answer is no.")
+@click.option("--yes", is_flag=True, help="The answer is yes.")
+@click.option("--no", is_flag=True, help="The answer is no.")
 @click.option("--choice", metavar="TEXT", help="The answer is one of the choices, or a text.")
 @click.option("--value", "value", metavar="JSON", help="The answer, as JSON.")
 @click.option("--why", default="", metavar="TEXT", help="Your reason; kept in the journal.")
@@ -126,7 +153,8 @@ def answer(
     session: Session,
     *,
     ask: str,
-    said: str | None,
+    yes: bool,
+    no: bool,
     choice: str | None,
     value: str | None,
     why: str,
@@ -141,7 +169,7 @@ def answer(
     """
     store = session.store()
     row = find_ask(store, ask)
-    told = _told(said, choice, value)
+    told = _told(choice, value, yes=yes, no=no)
     name = who if who is not None else actor()
     done = answer_row(store, row, told, why=why, who=name, how=authenticated(who))
     missing = "" if done.decided is not None else "; more people must say yes"
@@ -156,15 +184,14 @@ def answer(
         say(f"go on with: regrow resume {short(run.id)}{session.options}")
 
 
-def _told(said: str | None, choice: str | None, value: str | None) -> bytes:
-    given = [one for one in (said, choice, value) if one is not None]
-    if len(given) != 1:
+def _told(choice: str | None, value: str | None, *, yes: bool, no: bool) -> bytes:
+    if yes + no + (choice is not None) + (value is not None) != 1:
         raise Mistake("say one thing: --yes, --no, --choice TEXT or --value JSON")
-    if said is not None:
-        return b"true" if said == "yes" else b"false"
     if choice is not None:
         return json.dumps(choice).encode()
-    return _as_json(given[0], "--value")
+    if value is not None:
+        return _as_json(value, "--value")
+    return b"true" if yes else b"false"
 
 
 def _as_json(text: str, option: str) -> bytes:

@@ -84,6 +84,8 @@ def stop(session: Session, *, everywhere: bool, reason: str, lift: bool, no_wait
     interrupted as by SIGTERM. Without either of the two, the stops that are in force are listed.
     """
     store = session.store()
+    if everywhere and session.project_given is not None:
+        raise Mistake("say one thing: --all for every run of this store, or --project NAME")
     if not everywhere and session.project_given is None:
         if lift or reason:
             raise Mistake("say what is meant: --all for every run of this store, or --project NAME")

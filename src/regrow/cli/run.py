@@ -178,7 +178,7 @@ def take_up(
         return
     _announce(row.id, row.task, again="trying again" if retry else "going on with")
     for ask in session.store().asks.listed(run=row.id):
-        say(f"it waits for an answer: {ask.question.text} (regrow answer {ask.id}{session.options})")
+        say(f"it waits for an answer: {ask.question.text} (regrow inbox {ask.id}{session.options})")
     answer(session, host, driver, carry_out(session, watch, host, driver, recalled))
 
 

@@ -68,7 +68,7 @@ class StoreDesk:
         """See `Desk.remind`."""
         row = self._store.asks.get(ask)
         if row.run == run and row.decided is None:
-            _log.warning("run %s still waits for an answer: regrow answer %s", run, ask)
+            _log.warning("run %s still waits for an answer: regrow inbox %s", run, ask)
             self._tell(row, number, hook)
 
     def _tell(self, row: AskRow, number: int, hook: Hook) -> None:

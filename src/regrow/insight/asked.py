@@ -32,7 +32,7 @@ class AskedNode(msgspec.Struct, frozen=True):
         """Tell in a line what became of it."""
         match self.how:
             case None:
-                return f"waits for an answer: {self.question} (regrow answer {self.id})"
+                return f"waits for an answer: {self.question} (regrow inbox {self.id})"
             case "timed out":
                 return f"nobody answered in time: {self.question}"
             case "answered":

@@ -74,7 +74,7 @@ def _special(store: Store, typed: str, project: str) -> RunRow:
 
 
 def _fits(part: str, run: str) -> bool:
-    return run.startswith(part) or run.endswith(part)
+    return run.startswith(part) or run.endswith(part) or short(run).startswith(part)
 
 
 def _where(store: Store, project: str) -> str:

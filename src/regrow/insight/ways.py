@@ -63,19 +63,21 @@ def ways_on(
     resume = f"regrow resume {run}{loading}{options}"
     retry = f"regrow retry {run}{loading}{options}"
     undecided = next((one.path for one in unfinished if one.status == "unknown"), None)
+    asked = [one.asked for one in unfinished if one.asked is not None and one.asked.how is None]
+    answers = tuple(WayOn(f"answer: {one.question}", f"regrow inbox {one.id}{options}") for one in asked)
     match row.status:
         case "running":
             return (
+                *answers,
                 WayOn("watch what it logs", f"regrow logs {run} -f{options}"),
                 WayOn("hold it back for a while", f"regrow pause {run}{options}"),
                 WayOn("stop it, with its finally blocks", f"regrow cancel {run}{options}"),
             )
         case "paused":
-            return (WayOn("go on with it", resume), WayOn("give it up", f"regrow cancel {run}{options}"))
+            return (*answers, WayOn("go on with it", resume), WayOn("give it up", f"regrow cancel {run}{options}"))
         case "waiting":
-            asked = [one.asked for one in unfinished if one.asked is not None and one.asked.how is None]
             return (
-                *(WayOn(f"answer: {one.question}", f"regrow answer {one.id}{options}") for one in asked),
+                *answers,
                 WayOn("then go on; or go on now, and wait for the answer there", resume),
                 WayOn("give it up", f"regrow cancel {run}{options}"),
             )

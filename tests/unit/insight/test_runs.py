@@ -89,3 +89,8 @@ def test_a_blob_that_is_put_again_while_collecting_is_left_alone(store):
         store.blobs.put(text)
     assert first.size == 3
     assert list(found) == []
+
+
+def test_the_beginning_of_what_a_list_shows_is_enough(store):
+    row = store.runs()[0]
+    assert find_run(store, short(row.id)[:6]).id == row.id
