@@ -154,7 +154,7 @@ def test_why_shows_each_attempts_own_error(desk):
     assert desk.trace() == ["flaky"] * 3
     for attempt in (1, 2, 3):
         assert f"ConnectionError: no line, {attempt}" in why.out
-    assert "was attempted 3 times" in why.out
+    assert "has failed 3 times" in why.out
 
 
 def test_why_gives_the_commands_for_the_store_in_use(desk):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -82,7 +83,7 @@ def import_(session: Session, *, file: Path, key: str | None, code: Path | None,
         named = ", ".join(archive.memories)
         say(f"it has used {named}, {'which came along' if memories else 'which stayed behind; --memories brings them'}")
     if placed is not None:
-        say(f"its source is {placed}")
+        say(f"its source is {placed}; commands that load it take --file {shlex.quote(str(placed))}")
     if session.json:
         session.document(
             run=run_document(store.get(manifest.run)),

@@ -213,6 +213,8 @@ def _last_seen(row: RunRow, tree: RunTree, here: Here | None) -> tuple[str, ...]
 
 def _interruption(tree: RunTree) -> str:
     last = _last_drive(tree)
+    if last is None and tree.forked is not None:
+        return "it is a fork that nobody has gone on with yet"
     if last is None:
         return "its driver was gone before anything was recorded"
     if last.closed is not None and last.closed.startswith((PAUSED, STOPPED)):
@@ -237,7 +239,7 @@ def _tried(tree: RunTree, culprits: Sequence[CallNode], overcome: Sequence[CallN
                 if one.ended is not None and following.started is not None and following.started > one.ended
             ]
             waited = f", waiting {', '.join(map(readable, waits))} in between" if waits else ""
-            said.append(f"{call.path} was attempted {len(call.attempts)} times{waited}")
+            said.append(f"{call.path} has failed {len(failed)} times{waited}")
     said.extend(
         f"{call.path} succeeded at attempt {call.attempts[-1].number}, after {_times(call)}" for call in overcome
     )
