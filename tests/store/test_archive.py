@@ -337,10 +337,10 @@ def test_a_run_that_has_gone_on_here_is_not_overwritten(exported, journal):
     assert list(store.blobs.digests()) == []
 
 
-def test_an_import_that_broke_off_before_the_records_is_finished_by_the_next(exported):
-    store = MemoryStore()
-    store.create(NewRun("run-1", "module:task", 7.0, "mine", "there", epoch=1))
-    assert brought(exported, store, key="mine") is True
+@pytest.mark.parametrize("key", [None, "mine"])
+def test_an_import_that_broke_off_before_the_records_is_finished_by_the_next(exported, store, key):
+    store.create(NewRun("run-1", "module:task", 7.0, key, "there", epoch=1))
+    assert brought(exported, store, key=key) is True
     assert len(store.read("run-1")) == 4
 
 

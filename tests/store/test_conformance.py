@@ -58,6 +58,13 @@ class TestRuns:
         assert store.create(NewRun("run-1", "module:task", 1.0)).id == "run-1"
         assert store.create(NewRun("run-2", "module:task", 1.0)).id == "run-2"
 
+    @pytest.mark.parametrize("key", [None, "key"])
+    def test_a_run_that_is_there_is_left_as_it_is(self, store, key):
+        first = store.create(NewRun("run-1", "module:task", 1.0, key))
+        store.write_logs("run-1", [LogLine(1.0, "a#1", 1, "INFO", "said")])
+        assert store.create(NewRun("run-1", "module:task", 2.0, key)) == first
+        assert len(store.read_logs("run-1")) == 1
+
     def test_many_threads_that_create_one_key_get_one_run(self, place):
         stores = [place.open() for _ in range(2)]
         for round_ in range(10):

@@ -83,6 +83,8 @@ class MemoryStore:
         with self._lock:
             if run.key is not None and (existing := self.by_key(run.project, run.key)):
                 return existing
+            if run.id in self._rows:
+                return self.get(run.id)
             self._rows[run.id] = RunRow(
                 run.id,
                 run.task,

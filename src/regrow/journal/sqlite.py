@@ -82,12 +82,13 @@ class SqliteStore:
             fresh = bool(db.changes())
             if fresh and run.epoch:
                 db.execute(_SQL["note_import"], (run.id,))
-        if fresh or run.key is None:
+        existing = None if fresh or run.key is None else self.by_key(run.project, run.key)
+        if existing is not None:
+            return existing
+        try:
             return self.get(run.id)
-        existing = self.by_key(run.project, run.key)
-        if existing is None:  # deleted between the two statements; the key is free again
+        except UnknownRun:  # that of the key was deleted between the two statements; the key is free again
             return self.create(run)
-        return existing
 
     def get(self, run: str) -> RunRow:
         """See `Store.get`."""

@@ -84,7 +84,7 @@ CREATE TABLE stops (
 
 -- :create
 INSERT INTO runs (id, project, key, task, created, epoch) VALUES (:id, :project, :key, :task, :created, :epoch)
-ON CONFLICT (project, key) WHERE key IS NOT NULL DO NOTHING;
+ON CONFLICT DO NOTHING;
 
 -- :note_import
 -- Its records say what it was called elsewhere, so that here there is nothing else to compare the row with.

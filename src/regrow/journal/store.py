@@ -196,7 +196,7 @@ class Store(Protocol):
         ...
 
     def create(self, run: NewRun) -> RunRow:
-        """Add a run, or give back the one that already has its project and key."""
+        """Add a run, or give back the one that already has its project and key, or else its id."""
         ...
 
     def get(self, run: str) -> RunRow:

@@ -37,7 +37,7 @@ def test_a_failed_run_is_blamed_on_the_innermost_call_with_each_attempts_own_err
     assert why.frame is not None
     assert why.frame.function.endswith("in_user_code")
     assert "ValueError: last" in why.headline
-    assert any("attempted 2 times" in sentence for sentence in why.tried)
+    assert any("has failed 2 times" in sentence for sentence in why.tried)
     assert commands(why) == [f"regrow retry {'r' * 8}"]
 
 
