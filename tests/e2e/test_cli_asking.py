@@ -133,3 +133,9 @@ def test_the_inbox_says_how_to_answer_so_that_it_can_be_pasted(asker):
     ask, _ = interrupted_at(asker, "Which plan?", "resume", "k")
     (line,) = [line.strip() for line in asker.regrow("inbox").out.splitlines() if "regrow answer" in line]
     assert asker.regrow(*shlex.split(line)[1:]).code == 0, "the example is of the form that is asked for"
+
+
+def test_a_run_that_is_over_is_sent_nothing(desk):
+    desk.regrow("run", "agent.py", "agent", "--question", "q", "--key", "done")
+    ran = desk.regrow("signal", "done", "go", "7")
+    assert (ran.code, "waits for nothing any more" in ran.err) == (2, True)

@@ -215,10 +215,12 @@ def signal(session: Session, *, run: str, name: str, value: str) -> None:
     """Send a run a value that its code waits for with `regrow.wait_for(NAME)`, now or later."""
     store = session.store()
     row = find_run(store, run, session.project)
-    place = store.signals.send(row.id, name, _as_json(value, "JSON"), actor(), time.time())
+    if row.outcome is not None:
+        raise Mistake(f"run {short(row.id)} has {row.outcome}, and waits for nothing any more")
+    place = store.signals.send(row.id, name, _as_json(value, "the value"), actor(), time.time())
     if session.json:
         session.document(run=run_document(row), name=name, place=place)
         return
-    say(f"sent {name} to run {short(row.id)}")
+    say(f"sent {name} = {value} to run {short(row.id)}")
     if not row.held and row.outcome is None:
         say(f"nobody drives it now; go on with: regrow resume {short(row.id)}{session.options}")
