@@ -249,7 +249,7 @@ class Database:
         number = int(str(found[0][0]))
         if number > len(self._formats):
             raise UnreadableFormat(
-                f"{self._place} has store format {number}, this regrow reads up to {len(self._formats)}: "
+                f"{self._name} has store format {number}, this regrow reads up to {len(self._formats)}: "
                 f"use the newer version"
             )
         return number
