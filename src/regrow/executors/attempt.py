@@ -436,7 +436,7 @@ class Attempt:
             host_oom_kills=now - host_kills if now is not None and host_kills is not None else None,
             samples=seen.watch.samples,
             peak=max(peaks) or None,
-            growth=seen.watch.growth,
+            growth=seen.watch.growth_to_peak,
             ceiling=self._office.host.memory,
             scratch=usage.scratch_size(scratch) if resources.disk is not None else None,
             held=held,

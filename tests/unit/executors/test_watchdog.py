@@ -222,3 +222,11 @@ def test_a_worker_that_was_named_and_got_away_may_be_passed_over_the_next_time()
 )
 def test_what_is_free_is_the_least_of_machine_and_container(available, limit, used, free):
     assert free_memory(available, limit, used) == free
+
+
+def test_a_look_at_a_worker_whose_memory_is_being_taken_back_does_not_turn_its_growth():
+    watch = Watch(100)
+    for moment, memory in enumerate((20, 60, 100, 5)):
+        watch.see(float(moment) / 1000, memory)
+    assert watch.growth < 0
+    assert watch.growth_to_peak > 0

@@ -60,6 +60,13 @@ class Watch:
         """The last samples, oldest first: the evidence when the worker dies."""
         return tuple(self._last)
 
+    @property
+    def growth_to_peak(self) -> float | None:
+        """The growth before the highest of the last looks; after it the system may have begun to take memory back."""
+        looks = list(self._last)
+        highest = max(range(len(looks)), key=lambda at: looks[at][1], default=None)
+        return None if highest is None else _rate(looks[: highest + 1])
+
     def see(self, now: float, memory: int) -> None:
         """Take in one look.
 
