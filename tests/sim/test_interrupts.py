@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import linecache
 import sys
 from types import FrameType
@@ -53,6 +54,9 @@ class InterruptAtLine:
 
 def interrupted_at(line: int, store: CrashingStore) -> bool:
     tracer = InterruptAtLine(line)
+    # A collection would end, in the middle of this life, generators that an earlier interrupt left half-way: those
+    # are lines of the engine too, and what is raised in them Python reports and drops.
+    gc.disable()
     sys.settrace(tracer)
     try:
         live(agent, store=store)
@@ -60,6 +64,7 @@ def interrupted_at(line: int, store: CrashingStore) -> bool:
         return True
     finally:
         sys.settrace(None)
+        gc.enable()
     return False
 
 
