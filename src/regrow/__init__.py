@@ -10,14 +10,16 @@ from regrow.authoring.asking import ask, ask_blocking, wait_for, wait_for_blocki
 from regrow.authoring.checkpoint import Checkpoint, checkpoint
 from regrow.authoring.context import Current, Remaining, current, now, sleep
 from regrow.authoring.forking import fork
+from regrow.authoring.handle import Handle
 from regrow.authoring.heeding import heed_notices
 from regrow.authoring.mapping import map  # noqa: A004 - users write regrow.map
 from regrow.authoring.memories.finding import SearchHit
 from regrow.authoring.memories.handle import Memory, MemoryView, memory, retry_on_conflict
 from regrow.authoring.memories.reading import MemoryDiff, MemoryEntry
 from regrow.authoring.recorded import storable
-from regrow.authoring.run import Handle, run, start
+from regrow.authoring.run import run, start
 from regrow.authoring.runs import Runs
+from regrow.authoring.spending import spent
 from regrow.authoring.step import Step, step
 from regrow.authoring.task import Environment, Task, task
 from regrow.engine.calls import DidNotHappen, Happened
@@ -68,6 +70,7 @@ from regrow.errors import (
 )
 from regrow.executors.limits.usage import Usage
 from regrow.healing.recognise import failure_of
+from regrow.journal.store import RunRow
 from regrow.remedies import AskHuman, Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
 from regrow.values.approval import Approve
 from regrow.values.backoff import Backoff
@@ -140,6 +143,7 @@ __all__ = [
     "RunHeld",
     "RunOver",
     "RunPaused",
+    "RunRow",
     "RunStopped",
     "Runs",
     "SearchHit",
@@ -180,6 +184,7 @@ __all__ = [
     "run",
     "signal",
     "sleep",
+    "spent",
     "start",
     "step",
     "storable",

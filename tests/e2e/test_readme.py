@@ -14,7 +14,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
-PAGES = (README, *(ROOT / "docs" / f"{name}.md" for name in ("cache", "healing", "memory", "stopping", "time-travel")))
+PAGES = (
+    README,
+    *(ROOT / "docs" / f"{name}.md" for name in ("cache", "costs", "healing", "memory", "stopping", "time-travel")),
+)
 PROGRAM = re.compile(r"```python\n(.*?)```\n(?:\nIt prints:\n\n```text\n(.*?)```\n)?", re.DOTALL)
 
 

@@ -451,11 +451,25 @@ async def remembering() -> list[Any]:
     return [list(memory.messages), memory.kv.get("count"), memory.version()]
 
 
+@regrow.step
+async def priced(what: str) -> str:
+    note(f"priced {what}")
+    regrow.spent("0.01", on="a service")
+    return what
+
+
+@regrow.task
+async def paying() -> str:
+    answer = await priced("a")
+    regrow.spent("0.02", on="the agent's own machine")
+    return answer + await priced("b")
+
+
 SHAPES: list[Any] = [
     linear, loop, same_call_many_times, gather_of_steps, gather_of_strands, task_group, task_group_that_fails,
     as_completed, first_completed, nested, recursion, streaming, two_streams, retry_ladder, retried_task,
     exhausted_retries, failing, failure_handled, fallen_back, checkpointed, timed_out, step_timed_out,
     cancelled_strand, sleeping, clock, map_with_partial_failure, map_that_raises, in_threads, own_thread, synchronous,
     once_only, keyed, large_values, started_and_left, semaphore, queue,
-    shared_calls, shared_failures, remembering,
+    shared_calls, shared_failures, remembering, paying,
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from regrow.engine import calls, decide, timers
 from regrow.engine.branches import Branch
 from regrow.engine.driver import Driver
 from regrow.engine.log import RunLog
+from regrow.journal.records import Spent
 from regrow.testing import MemoryStore, SimulatedWorld, WorldFailed
 from regrow.testing.simulated_host import SimulatedCommitter
 from regrow.testing.swarm import FAULTS, SITUATIONS
@@ -154,6 +155,21 @@ def test_asking_for_something_real_fails_the_world(real):
     assert getattr(module, name) is real
 
 
+def test_a_caller_that_blocks_on_a_worker_is_told_what_to_write_for_a_simulated_world():
+    @regrow.task(isolate=True)
+    def heavy():
+        return 1
+
+    @regrow.task
+    def blocking():
+        return heavy()
+
+    world = SimulatedWorld(1, faults=())
+    world.run(blocking, key="k")
+    with pytest.raises(WorldFailed, match=r"write `await heavy\.aio\(…\)` there"):
+        world.play()
+
+
 # -- planted bugs ------------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +302,19 @@ def test_a_key_that_changes_with_the_attempt_is_found(monkeypatch):
         regrow.engine.scope.Scope, "idempotency_key", property(lambda self: f"{self.driver.log.epoch} {self.path}")
     )
     _found("a call keeps its idempotency key", agent=agents.buying)
+
+
+@pytest.mark.control
+def test_a_price_that_is_noted_twice_is_found(monkeypatch):
+    hand_in = Driver.hand_in
+
+    def careless(self, event, *more, **others):
+        hand_in(self, event, *more, **others)
+        if isinstance(event, Spent):
+            hand_in(self, event, *more, **others)
+
+    monkeypatch.setattr(Driver, "hand_in", careless)
+    _found("an execution is paid for once", agent=agents.paying)
 
 
 @pytest.mark.control

@@ -8,7 +8,7 @@ from typing import Any
 import regrow
 from regrow.engine.branches import scope_here
 
-from .world_agents import asked, count, saving, slow_at_first, strand
+from .world_agents import asked, count, paying, saving, slow_at_first, strand
 
 _SOON = regrow.Backoff(base=0.1)
 
@@ -64,6 +64,16 @@ async def synchronous_worker() -> int:
     return await blocking_worker.aio(3)
 
 
+@regrow.task(isolate=True)
+async def paying_inside() -> list[str]:
+    return await paying()
+
+
+@regrow.task
+async def paying_worker() -> list[str]:
+    return await paying_inside()
+
+
 SHAPES: dict[Any, object] = {
     oom_ladder: f"hungry for {200 * 2**20}!",
     workers_side_by_side: [
@@ -75,4 +85,5 @@ SHAPES: dict[Any, object] = {
     worker_with_checkpoints: 3,
     worker_timed_out: 1,
     synchronous_worker: 5,
+    paying_worker: ["one", "other"],
 }

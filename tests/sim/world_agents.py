@@ -75,6 +75,21 @@ async def pick(what: str) -> str:
     return what
 
 
+@regrow.step(retries=20, backoff=_PROMPTLY)
+async def priced(what: str) -> str:
+    effect(f"priced {what}")
+    regrow.spent("0.01", on="a service")
+    await asyncio.sleep(0.02)
+    return what
+
+
+@regrow.task
+async def paying() -> list[str]:
+    found = await asyncio.gather(priced("one"), priced("other"))
+    regrow.spent("0.02", on="the agent's own machine")
+    return found
+
+
 @regrow.task
 async def racing() -> bool:
     """What wins is recorded, and must be what wins again; which one that is, is anybody's guess."""
@@ -280,6 +295,7 @@ EXPECTED: dict[Any, object] = {
         "t0 first!t0 second!t0 of its strand!",
         "t1 first!t1 second!",
     ],
+    paying: ["one", "other"],
     racing: True,
     sleeping: "after!",
     retrying: "one late4",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import assert_type
 
 import regrow
@@ -60,6 +60,8 @@ async def uses() -> None:
     handle = await regrow.start(agent, "x")
     assert_type(handle, regrow.Handle)
     assert_type(regrow.current().attempt, int)
+    regrow.spent(0.01)
+    regrow.spent("0.01", on="tokens")
 
 
 async def people() -> None:
@@ -81,6 +83,8 @@ def runs() -> None:
     assert_type(runs.retry("k", heavy), str)
     assert_type(runs.cancel("k", grace="1m").outcome is None, bool)
     assert_type(runs.pause("k").paused_by, str | None)
+    assert_type(runs.list(status="waiting"), Sequence[regrow.RunRow])
+    assert_type(runs.get("k").waits_for_signal, str | None)
 
 
 async def mistakes() -> None:

@@ -1,5 +1,6 @@
 """The public namespace is flat and deliberate: what is in it is written down here, and reads as `regrow.name`."""
 
+import msgspec
 import pytest
 
 import regrow
@@ -68,6 +69,7 @@ PUBLIC_NAMES: tuple[str, ...] = (
     "RunHeld",
     "RunOver",
     "RunPaused",
+    "RunRow",
     "RunStopped",
     "Runs",
     "SearchHit",
@@ -108,6 +110,7 @@ PUBLIC_NAMES: tuple[str, ...] = (
     "run",
     "signal",
     "sleep",
+    "spent",
     "start",
     "step",
     "storable",
@@ -143,3 +146,10 @@ def test_a_star_import_brings_exactly_the_public_names():
 def test_a_public_class_or_function_says_that_it_lives_in_regrow(name: str):
     value = getattr(regrow, name)
     assert value.__module__ == "regrow"
+
+
+def test_a_public_row_of_the_list_of_runs_can_be_made_from_what_is_stored():
+    """Its annotations are found, though it says that it lives where the names in them are not."""
+    info = msgspec.inspect.type_info(regrow.RunRow)
+    assert isinstance(info, msgspec.inspect.StructType)
+    assert [one.name for one in info.fields][:2] == ["id", "task"]

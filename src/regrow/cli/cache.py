@@ -20,6 +20,7 @@ from regrow.insight.runs import short
 from regrow.journal.cache import Artifact, ArtifactRow
 from regrow.journal.store import Store
 from regrow.values.durations import readable, seconds
+from regrow.values.money import readable_money
 from regrow.values.sizes import readable_size, size
 
 _SHOWN = 8
@@ -58,7 +59,7 @@ def ls(session: Session) -> None:
             Text(row.key[:_SHOWN], style="bold"),
             plain(row.ref.rpartition(":")[2] + (" (failed)" if row.failed else "")),
             Text(ago(now - row.computed)),
-            Text(readable(row.seconds)),
+            Text(_worth(row)),
             Text(str(row.hits)),
             Text(ago(now - row.used)),
             Text(readable_size(size_of(row, sizes))),
@@ -86,8 +87,8 @@ def show(session: Session, *, key: str) -> None:
         ("key", row.key),
         ("of", row.ref),
         ("from", f"{row.path} of run {short(row.run)}"),
-        ("computed", f"{moment(row.computed)} in {readable(row.seconds)}"),
-        ("hits", f"{row.hits}, which saved {readable(row.hits * row.seconds)}"),
+        ("computed", f"{moment(row.computed)} in {_worth(row)}"),
+        ("hits", f"{row.hits}, which saved {_worth(row, row.hits)}"),
         ("used", moment(row.used)),
         ("size", readable_size(size_of(row, sizes))),
     ]
@@ -130,6 +131,12 @@ def gc(session: Session, *, older_than: str | None, max_bytes: str | None, dry_r
     age = None if older_than is None else seconds(older_than, what="--older-than")
     room = None if max_bytes is None else size(max_bytes, what="--max-bytes")
     _remove(session, outdated(rows, sizes, now=time.time(), older_than=age, max_bytes=room), sizes, dry_run=dry_run)
+
+
+def _worth(row: ArtifactRow, times: int = 1) -> str:
+    """Say what it took to compute an artifact, so many times: time, and money where that was reported."""
+    cost = f" and {readable_money(times * row.cost)}" if row.cost and times else ""
+    return f"{readable(times * row.seconds)}{cost}"
 
 
 def _found(session: Session) -> tuple[list[ArtifactRow], dict[str, int]]:

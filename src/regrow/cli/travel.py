@@ -21,6 +21,7 @@ from regrow.insight.diff import CallDifference, RunDifference, difference
 from regrow.insight.runs import find_run, short
 from regrow.journal.records import unseal_all
 from regrow.values.durations import readable
+from regrow.values.money import readable_money
 
 
 @click.command(epilog="Example: regrow fork @last --at 'rank#3' --replace 'fetch#2={\"rows\": 10}'")
@@ -53,6 +54,9 @@ def fork(
     All that was recorded before STEP is kept: results, checkpoints, handled failures. STEP is the first call that is
     made afresh; if it is given another result, the first one after it. The code may have been changed since. The
     original stays as it is.
+
+    A result that is given with --replace is checked against the type that the code says the call gives. Where it says
+    none, or the code is not loaded because of --no-run, it is taken as plain JSON, and you are told so.
     """
     if not (at or replace or changes):
         raise Mistake("say what is to be otherwise, with --at STEP, --replace STEP=JSON or --set NAME=JSON")
@@ -60,12 +64,17 @@ def fork(
     row = find_run(session.store(), run, session.project)
     recalled = None if no_run and not changes else recall(session, host, row, file)
     calls = paths_of(unseal_all(row.id, session.store().read(row.id)))
-    given = {full_path(list(calls), path): value for path, value in _assignments(replace, "--replace", result_type)}
+    assigned = _assignments(replace, "--replace", result_type)
+    given = {full_path(list(calls), path): value for path, value in assigned}
+    unchecked = [full_path(list(calls), path) for path, _ in assigned if result_type(path) is Any]
     for path, value in given.items():
         if calls[path].kind in ("ask", "signal") and isinstance(value, dict | list):
             raise Mistake(
                 f"{path} has an answer of a type that only the code knows: fork --at {path}, and answer it anew"
             )
+    why_not = "the code was not loaded" if recalled is None else "the code does not say of what type it is"
+    for path in unchecked:
+        say(f"the new result of {path} is taken as plain JSON and was not checked, since {why_not}")
     replaced = {path: host.vault.keep(value, path) for path, value in given.items()}
     inputs = None
     if changes and recalled is not None:
@@ -80,7 +89,7 @@ def fork(
         return
     say(f"go on with: regrow resume {short(made)}{session.options}")
     if session.json:
-        session.document(run=run_document(new_row), parent=row.id)
+        session.document(run=run_document(new_row), parent=row.id, unchecked=unchecked)
 
 
 def _assignments(texts: Sequence[str], option: str, type_of: Callable[[str], Any]) -> list[tuple[str, Any]]:
@@ -103,7 +112,7 @@ def _assignment(text: str, option: str, type_of: Callable[[str], Any]) -> tuple[
 @shared_options
 @in_session
 def diff(session: Session, *, left: str, right: str) -> None:
-    """Show where two runs part, and which calls differ in inputs, results, failures or attempts.
+    """Show where two runs part, and which calls differ in inputs, results, failures, attempts or costs.
 
     Calls are aligned by their paths: by their place in the structure of the code.
     """
@@ -124,11 +133,13 @@ def _difference_lines(found: RunDifference, left: str, right: str) -> list[Text]
     for name, total in ((left, found.left), (right, found.right)):
         failed = f", {total.failed_attempts} failed attempts" if total.failed_attempts else ""
         took = readable(total.seconds)
-        lines.append(Text.assemble((name, "bold"), f"  {total.calls} calls{failed}, steps took {took}"))
+        cost = f", cost {readable_money(total.cost)}" if total.cost else ""
+        lines.append(Text.assemble((name, "bold"), f"  {total.calls} calls{failed}, steps took {took}{cost}"))
     if not found.calls:
         lines.append(Text(f"all {found.same} calls are the same", style="green"))
         return lines
-    lines.append(Text.assemble(f"{found.same} calls are the same; they part at ", plain(found.part_at, "bold")))
+    parting = ("they part at ", plain(found.part_at, "bold")) if found.part_at else ("the others differ in cost alone",)
+    lines.append(Text.assemble(f"{found.same} calls are the same; ", *parting))
     for call in found.calls:
         lines.append(Text.assemble("\n", plain(call.path, "bold"), _took(call)))
         for one in call.differences:

@@ -18,9 +18,10 @@ from regrow.engine.branches import Branch
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.committer import Ticket
 from regrow.engine.driver import Driver
+from regrow.engine.lives import Loop
 from regrow.engine.state import CallState
 from regrow.engine.vault import Kept
-from regrow.engine.waits import Found, _Loop, wait_async, wait_in_thread
+from regrow.engine.waits import Found, wait_async, wait_in_thread
 from regrow.engine.webhook import Hook
 from regrow.errors import Denied, NoAnswer, NotStorable, UnfitAnswer
 from regrow.journal.asks import (
@@ -112,7 +113,7 @@ class _Asking:
         self._since = 0.0
         self._told = 0
 
-    def begin(self, call: Call, known: CallState | None, attempt: int, loop: _Loop) -> Generator[Ticket, None, None]:
+    def begin(self, call: Call, known: CallState | None, attempt: int, loop: Loop) -> Generator[Ticket, None, None]:
         driver = self._driver
         asked = known.asked if known is not None else None
         if asked is None or asked.ask != ask_id(driver.run, call.path, call.digest, attempt):

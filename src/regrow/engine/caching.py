@@ -19,6 +19,7 @@ from regrow.engine.branches import loop_is_running
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.driver import Driver
 from regrow.engine.state import CallState
+from regrow.engine.todo import Pause
 from regrow.engine.vault import Kept
 from regrow.errors import Failure, NotStorable, RegrowError
 from regrow.journal.cache import Artifact, Circular, Finding, Found, Granted, InFlight
@@ -38,12 +39,6 @@ once; those that do so through something else, such as a queue of the code's own
 
 _SHARED_LAYERS = frozenset({"logical", "semantic"})
 """Failures of the code. What a machine or a network did says nothing of the next attempt."""
-
-
-class Pause(msgspec.Struct, frozen=True):
-    """Wait for so many seconds."""
-
-    seconds: float
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -88,7 +83,8 @@ class Errand:
             _harmless(self._driver, lambda: self._driver.around.cache.land(self.flight))
 
     def _origin(self, seconds: float) -> CacheHit:
-        return CacheHit(self._driver.run, self._call.path, self._driver.now(), max(0.0, seconds))
+        cost = self._driver.log.state.costs[self._call.path]
+        return CacheHit(self._driver.run, self._call.path, self._driver.now(), max(0.0, seconds), cost)
 
     def _put(self, artifact: Artifact) -> None:
         driver, name, bound = self._driver, self._callee.name, self._cache.scope == "run"

@@ -1,14 +1,13 @@
 """The life of a call: from the moment the code makes it to its recorded outcome.
 
-It is written once, as a generator (`_life`) that says what is to be done next (run the body, wait until then, wait
-until that is durable) and does none of it itself. `call_async` does what it says in a coroutine, `call_sync` in a
-thread. What to do is decided in `regrow.engine.decide`.
+It is a generator (`_life`) that says what is to be done next: run the body, wait until then, wait until that is durable
+(`regrow.engine.lives`). What to do is decided in `regrow.engine.decide`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
 from typing import Any
 
 import msgspec
@@ -17,15 +16,15 @@ from regrow.codec import capture, rebuild
 from regrow.engine import decide
 from regrow.engine.advice import GIVE_UP, STOP, advisers_of, edit, follow, is_advised
 from regrow.engine.approvals import approver_of
-from regrow.engine.caching import Errand, Hit, Pause, ask, share
+from regrow.engine.caching import Errand, Hit, ask, share
 from regrow.engine.callee import Callee, Invocation, Mode
-from regrow.engine.committer import Ticket
 from regrow.engine.driver import GRACE_SECONDS, Driver
 from regrow.engine.failing import allowed_to, body_of, given_to, judge
 from regrow.engine.healer import GiveUp
+from regrow.engine.lives import Life, Loop, Todo, live_async, live_in_thread
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
-from regrow.engine.todo import AwaitRecorded, AwaitTurn, Hold, WaitUntil
+from regrow.engine.todo import AwaitCancellation, AwaitRecorded, AwaitTurn, Hold, RunBody, WaitUntil
 from regrow.engine.vault import Kept
 from regrow.errors import Denied, Failure, OutcomeUnknown, TimedOut, UsageError
 from regrow.journal.records import (
@@ -50,103 +49,29 @@ class DidNotHappen(msgspec.Struct, frozen=True):
     """What ``reconcile=`` returns when the effect certainly did not happen: the call is carried out."""
 
 
-class RunBody(msgspec.Struct, frozen=True):
-    """Run a function in `scope`, with the arguments of the call, and send its result back."""
-
-    callee: Callee
-    scope: Scope
-
-
 class _Result(msgspec.Struct, frozen=True):
     """What an attempt gave, whatever that is."""
 
     value: Any
 
 
-Todo = RunBody | WaitUntil | Pause | Hold | AwaitTurn | AwaitRecorded | Ticket
-"""What a life asks for. A ticket is something that must become durable before the call goes on."""
-
-_Life = Generator[Todo, Any, Any]
-_Loop = asyncio.AbstractEventLoop | None
-
-
-async def call_async(invocation: Invocation) -> Any:
+def call_async(invocation: Invocation) -> Coroutine[Any, Any, Any]:
     """Carry a call out in a coroutine."""
-    driver = invocation.branch.scope.driver
-    life = _life(driver, invocation, asyncio.get_running_loop())
-    try:
-        todo = next(life)
-        while True:
-            result = None
-            try:
-                if isinstance(todo, RunBody):
-                    result = await _run_body(driver, todo, invocation)
-                elif isinstance(todo, WaitUntil):
-                    with driver.holding_back(), driver.holding.at_rest(invocation.branch.scope.path):
-                        await driver.wait_until(todo.moment)
-                elif isinstance(todo, Pause):
-                    with driver.holding.at_rest(invocation.branch.scope.path):
-                        await asyncio.sleep(todo.seconds)
-                elif isinstance(todo, Hold):
-                    await driver.hold(todo.path)
-                elif isinstance(todo, AwaitTurn):
-                    await driver.take_turn(todo.known)
-                elif isinstance(todo, AwaitRecorded):
-                    await driver.let_recorded_go_first()
-                else:
-                    await driver.durable(todo)
-            except BaseException as error:  # noqa: BLE001 - the life decides what it means
-                todo = life.throw(error)
-            else:
-                todo = life.send(result)
-    except StopIteration as end:
-        return end.value
+    return live_async(invocation, _life)
 
 
 def call_sync(invocation: Invocation) -> Any:
     """Carry a call out in the caller's own thread."""
+    return live_in_thread(invocation, _life)
+
+
+def _life(invocation: Invocation, loop: Loop) -> Life:
     driver = invocation.branch.scope.driver
-    driver.heed_interruption()
-    life = _life(driver, invocation, None)
-    try:
-        todo = next(life)
-        while True:
-            result = None
-            try:
-                if isinstance(todo, RunBody):
-                    result = driver.executor.run_blocking(todo.callee, todo.scope, invocation.args, invocation.kwargs)
-                elif isinstance(todo, WaitUntil):
-                    with driver.holding.at_rest(invocation.branch.scope.path):
-                        driver.wait_in_thread_until(todo.moment)
-                elif isinstance(todo, Pause):
-                    with driver.holding.at_rest(invocation.branch.scope.path):
-                        driver.pause_in_thread(todo.seconds)
-                elif isinstance(todo, Hold):
-                    driver.hold_in_thread(todo.path)
-                elif not isinstance(todo, AwaitTurn | AwaitRecorded):  # only coroutines take turns
-                    driver.durable_in_thread(todo)
-            except BaseException as error:  # noqa: BLE001 - the life decides what it means
-                todo = life.throw(error)
-            else:
-                todo = life.send(result)
-    except StopIteration as end:
-        return end.value
-
-
-async def _run_body(driver: Driver, todo: RunBody, invocation: Invocation) -> Any:
-    allowed = todo.scope.allowed
-    if allowed is None or todo.callee.isolated:  # a worker is held to its time by whoever can end it
-        return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
-    async with asyncio.timeout(allowed[0]) as todo.scope.bound:
-        return await driver.executor.run(todo.callee, todo.scope, invocation.args, invocation.kwargs)
-
-
-def _life(driver: Driver, invocation: Invocation, loop: _Loop) -> _Life:
     call, known = driver.meet(invocation)
     decision = decide.on_call(known)
     if isinstance(decision, decide.AwaitCancellation):
         # The code gave up on this call once and will again, unless it was edited; then the call is carried out.
-        yield WaitUntil(driver.now() + decision.after + GRACE_SECONDS)
+        yield AwaitCancellation(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
     if known is not None and isinstance(decision, decide.Replay):
         if loop is not None and driver.is_out_of_turn(known):
@@ -165,8 +90,8 @@ def _carry_out(  # noqa: PLR0917 - what a life knows by now
     call: Call,
     known: CallState | None,
     decision: decide.Decision,
-    loop: _Loop,
-) -> _Life:
+    loop: Loop,
+) -> Life:
     """Bring a call to an outcome that it does not have yet: by executing it, unless an equal call was executed."""
     outer = invocation.branch.scope
     driver.begin(outer)
@@ -213,8 +138,8 @@ def _carry_out(  # noqa: PLR0917 - what a life knows by now
 
 
 def _take(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, call: Call, attempt: int, started: float, hit: Hit, loop: _Loop
-) -> _Life:
+    driver: Driver, call: Call, attempt: int, started: float, hit: Hit, loop: Loop
+) -> Life:
     """Record the outcome of an equal call as this one's, and give it to the code."""
     if loop is not None and driver.is_ahead():
         yield AwaitRecorded()
@@ -233,7 +158,7 @@ def _take(  # noqa: PLR0917 - what a life knows by now
 
 
 def _ask_people(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, invocation: Invocation, call: Call, known: CallState | None, attempt: int, loop: _Loop
+    driver: Driver, invocation: Invocation, call: Call, known: CallState | None, attempt: int, loop: Loop
 ) -> Generator[Todo, Any, CallState | _Result | None]:
     """Have people say what is theirs to say before an attempt begins; give what is known then, or the call's result."""
     if known is not None and is_advised(known):
@@ -249,7 +174,7 @@ def _ask_people(  # noqa: PLR0917 - what a life knows by now
 
 
 def _advised(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, invocation: Invocation, call: Call, known: CallState, attempt: int, loop: _Loop
+    driver: Driver, invocation: Invocation, call: Call, known: CallState, attempt: int, loop: Loop
 ) -> Generator[Todo, Any, CallState | _Result]:
     """Do what people have said about failed attempts: give the call as if that had been their remedy, or its result."""
     started = driver.now()
@@ -276,7 +201,7 @@ def _advised(  # noqa: PLR0917 - what a life knows by now
     return msgspec.structs.replace(known, attempts=tuple(attempts))
 
 
-def _approved(driver: Driver, callee: Callee, call: Call, scope: Scope, loop: _Loop) -> Generator[Todo, Any, None]:
+def _approved(driver: Driver, callee: Callee, call: Call, scope: Scope, loop: Loop) -> Generator[Todo, Any, None]:
     """Let nothing run before somebody has approved it; raise `Denied` if they say no. No retry follows that."""
     started = driver.now()
     try:
@@ -289,7 +214,7 @@ def _approved(driver: Driver, callee: Callee, call: Call, scope: Scope, loop: _L
 
 
 def _attempt(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, callee: Callee, call: Call, scope: Scope, errand: Errand | None, loop: _Loop
+    driver: Driver, callee: Callee, call: Call, scope: Scope, errand: Errand | None, loop: Loop
 ) -> Generator[Todo, Any, _Result | float]:
     """Make one attempt; give its result or the moment of the next one, or raise the error if there is none."""
     if driver.holds_back:
@@ -337,7 +262,7 @@ def _attempt(  # noqa: PLR0917 - what a life knows by now
 
 
 def _failed(  # noqa: PLR0917 - what a life knows by now
-    driver: Driver, callee: Callee, call: Call, scope: Scope, error: Exception, errand: Errand | None, loop: _Loop
+    driver: Driver, callee: Callee, call: Call, scope: Scope, error: Exception, errand: Errand | None, loop: Loop
 ) -> Generator[Todo, Any, _Result | float]:
     """Say what follows from a failed attempt, and record it; gives and raises what `_attempt` does."""
     attempt, started = scope.attempt, scope.begun
@@ -369,7 +294,7 @@ def _hides_outcome(error: Exception, call: Call) -> bool:
     return error.__cause__ is None and bool(error.facts.get("begun", True))
 
 
-def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) -> _Life:
+def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: Loop) -> Life:
     """Record as a call's result what somebody said had come of it."""
     decided = driver.log.state.calls[call.path].decided
     value = decided.value if decided else b""
@@ -378,7 +303,7 @@ def _accept(driver: Driver, call: Call, accepted: decide.Accept, loop: _Loop) ->
 
 
 def _reconcile(
-    driver: Driver, callee: Callee, call: Call, question: decide.AskOutcome, loop: _Loop
+    driver: Driver, callee: Callee, call: Call, question: decide.AskOutcome, loop: Loop
 ) -> Generator[Todo, Any, decide.Decision]:
     """Ask the author's code what became of a once-only call; stop the run if it cannot say."""
     answer = None

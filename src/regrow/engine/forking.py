@@ -35,6 +35,7 @@ from regrow.journal.records import (
     RunForked,
     RunRetried,
     SignalTaken,
+    Spent,
     Value,
     WorkerEnded,
     WorkerGrown,
@@ -45,7 +46,7 @@ from regrow.journal.records import (
 _OfCall = CallStarted | Asked | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 _Outcome = CallSucceeded | CallFailed | CallCancelled
 _OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
-_OfPath = _OfWorker | Answered | SignalTaken | CheckpointSaved | OutcomeDecided | Diverged
+_OfPath = _OfWorker | Answered | SignalTaken | CheckpointSaved | OutcomeDecided | Diverged | Spent
 
 
 class Copied(msgspec.Struct, frozen=True):

@@ -28,6 +28,7 @@ from regrow.journal.records import (
     RunEnded,
     RunForked,
     RunRetried,
+    Spent,
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
@@ -58,7 +59,7 @@ def check_run(records: Sequence[Record]) -> list[Violation]:
     found: list[Violation] = []
     if not records:
         return found
-    rules = (_Envelopes(), _Ends(), _Calls(), _Workers(), _Asks())
+    rules = (_Envelopes(), _Ends(), _Calls(), _Workers(), _Asks(), _Costs())
     for record in records:
         found.extend(Violation(record.seq, rule, text) for one in rules for rule, text in one.see(record))
     return found
@@ -213,6 +214,15 @@ class _Asks:
             and self._open.pop(event.call.path, None) is None
         ):
             yield "what has an answer was asked", f"{event.call.path} has an outcome, and was never asked"
+
+
+class _Costs:
+    """What was spent was something."""
+
+    def see(self, record: Record) -> _Found:
+        event = record.event
+        if isinstance(event, Spent) and event.amount <= 0:
+            yield "what is spent is more than nothing", f"{event.path} has spent {event.amount} billionths of a dollar"
 
 
 def _name(event: object) -> str:

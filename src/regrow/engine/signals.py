@@ -10,8 +10,9 @@ import msgspec
 from regrow.codec.json_types import read_json
 from regrow.engine.callee import Callee, Invocation
 from regrow.engine.committer import Ticket
+from regrow.engine.lives import Loop
 from regrow.engine.state import CallState
-from regrow.engine.waits import Found, _Loop, wait_async, wait_in_thread
+from regrow.engine.waits import Found, wait_async, wait_in_thread
 from regrow.errors import NoAnswer
 from regrow.journal.records import Call, CallStarted, SignalTaken
 from regrow.values.ids import idempotency_key
@@ -56,8 +57,9 @@ class _Listening:
         self._path = ""
         self._key = ""
         self._due: float | None = None
+        self._is_expected = False
 
-    def begin(self, call: Call, known: CallState | None, attempt: int, loop: _Loop) -> Generator[Ticket, None, None]:
+    def begin(self, call: Call, known: CallState | None, attempt: int, loop: Loop) -> Generator[Ticket, None, None]:
         driver, timeout = self._driver, self._wanted.timeout
         self._path = call.path
         self._key = f"{idempotency_key(driver.run, call.path)}-{attempt}"
@@ -72,8 +74,12 @@ class _Listening:
         signal = driver.around.signals.take(driver.run, wanted.name, self._key)
         if signal is None:
             if self._due is not None and driver.now() >= self._due:
+                self.give_up()
                 error = NoAnswer(self._path, wanted.timeout or 0.0, f"no signal {wanted.name!r} came")
                 return Found(None, error=error)
+            if not self._is_expected:
+                driver.around.signals.expect(driver.run, wanted.name, self._key)
+                self._is_expected = True
             return None
         event = SignalTaken(self._path, wanted.name, signal.place, signal.actor, signal.time)
         try:

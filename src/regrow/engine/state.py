@@ -7,6 +7,7 @@ same fold over the stored records gives the same state; that is all there is to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -33,6 +34,7 @@ from regrow.journal.records import (
     RunForked,
     RunRetried,
     SignalTaken,
+    Spent,
     Value,
     WorkerEnded,
     WorkerGrown,
@@ -102,6 +104,8 @@ class RunState:
         detour: the place of the first failure that was taken back; what was recorded after it may never be met again.
         began: when the run came to be, in seconds since the epoch.
         spent: how many failed attempts were followed by another one, since the run was last retried.
+        costs: the money spent in each call and on all that it made, in billionths of a US dollar; under the empty path
+            what the run has spent.
     """
 
     def __init__(self) -> None:
@@ -116,6 +120,7 @@ class RunState:
         self.detour: int | None = None
         self.began = 0.0
         self.spent = 0
+        self.costs: Counter[str] = Counter()
         self._opened = 0.0
         self._inside: dict[str, list[str]] = {}
 
@@ -231,6 +236,13 @@ class RunState:
         if call := self.calls.get(event.path):
             call.seq, call.saved_at, call.checkpoint = record.seq, record.seq, event
 
+    def _money_spent(self, _record: Record, event: Spent) -> None:
+        path = event.path
+        while path:
+            self.costs[path] += event.amount
+            path = enclosing(path)
+        self.costs[""] += event.amount
+
     def _run_ended(self, _record: Record, event: RunEnded) -> None:
         self.ended = event
 
@@ -257,6 +269,7 @@ class RunState:
         WorkerGrown: _worker_grown,
         WorkerEnded: _nothing_changes,
         CheckpointSaved: _checkpoint_saved,
+        Spent: _money_spent,
     }
 
     # -- parts of these ------------------------------------------------------------------------------------------------

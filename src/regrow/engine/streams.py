@@ -48,7 +48,8 @@ async def stream(invocation: Invocation) -> AsyncGenerator[Any, None]:
         yield driver.load(chunk)
     if isinstance(decision, decide.AwaitCancellation):
         # The code left the stream here or was cancelled while it waited for more; edited code that waits gets more.
-        await driver.wait_until(driver.now() + decision.after + GRACE_SECONDS)
+        with driver.holding_back(), driver.holding.at_rest(outer.path):
+            await driver.wait_until(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
     if known is not None and isinstance(decision, decide.Replay):
         if driver.is_out_of_turn(known):

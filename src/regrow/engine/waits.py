@@ -1,15 +1,16 @@
 """A call that waits for something from outside: for days, if need be, and through the ends of its process.
 
-What all such calls have in common is written here once, as a generator that says what to do next, in the way of
-`regrow.engine.calls`. What one waits for is a `Waiting`: how it begins, how it looks, what giving up means. It looks
-again and again, because the store is another process's as well and calls nobody back.
+What all such calls have in common is written here once, as a life (`regrow.engine.lives`). What one waits for is a
+`Waiting`: how it begins, how it looks, what giving up means. It looks again and again, because the store is another
+process's as well and calls nobody back.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Generator
+from collections.abc import Coroutine, Generator
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -19,8 +20,9 @@ from regrow.engine import decide
 from regrow.engine.callee import Invocation
 from regrow.engine.committer import Ticket
 from regrow.engine.driver import GRACE_SECONDS, Driver
+from regrow.engine.lives import Life, Loop, Todo, live_async, live_in_thread
 from regrow.engine.state import CallState
-from regrow.engine.todo import AwaitRecorded, AwaitTurn, Hold, WaitUntil
+from regrow.engine.todo import AwaitCancellation, AwaitRecorded, AwaitTurn, Hold, Pause
 from regrow.engine.vault import Kept
 from regrow.errors import StoreError
 from regrow.journal.records import Answered, Call, CallCancelled, CallFailed, CallSucceeded, SignalTaken
@@ -29,12 +31,6 @@ _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 1.0
 _PAUSES_GROW_AFTER = 60.0
 """Seconds between two looks. Somebody who answers at once must not feel a wait; after a minute a second goes unseen."""
-
-
-class Rest(msgspec.Struct, frozen=True):
-    """Do nothing for a while, in seconds."""
-
-    seconds: float
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -53,14 +49,10 @@ class Found(msgspec.Struct, frozen=True):
     error: Exception | None = None
 
 
-Todo = Rest | WaitUntil | Hold | AwaitTurn | AwaitRecorded | Ticket
-_Loop = asyncio.AbstractEventLoop | None
-
-
 class Waiting(Protocol):
     """Something that a call waits for."""
 
-    def begin(self, call: Call, known: CallState | None, attempt: int, loop: _Loop) -> Generator[Ticket, None, None]:
+    def begin(self, call: Call, known: CallState | None, attempt: int, loop: Loop) -> Generator[Ticket, None, None]:
         """Make durable that it is waited for, and make that known."""
         ...
 
@@ -73,68 +65,22 @@ class Waiting(Protocol):
         ...
 
 
-async def wait_async(invocation: Invocation, waiting: Waiting) -> Any:
+def wait_async(invocation: Invocation, waiting: Waiting) -> Coroutine[Any, Any, Any]:
     """Wait in a coroutine."""
-    driver = invocation.branch.scope.driver
-    life = _life(driver, invocation, waiting, asyncio.get_running_loop())
-    try:
-        todo = next(life)
-        while True:
-            try:
-                match todo:
-                    case Rest():
-                        await asyncio.sleep(todo.seconds)
-                    case WaitUntil():
-                        await driver.wait_until(todo.moment)
-                    case Hold():
-                        await driver.hold(todo.path)
-                    case AwaitTurn():
-                        await driver.take_turn(todo.known)
-                    case AwaitRecorded():
-                        await driver.let_recorded_go_first()
-                    case _:
-                        await driver.durable(todo)
-            except BaseException as error:  # noqa: BLE001 - the life decides what it means
-                todo = life.throw(error)
-            else:
-                todo = life.send(None)
-    except StopIteration as end:
-        return end.value
+    return live_async(invocation, partial(_life, waiting))
 
 
 def wait_in_thread(invocation: Invocation, waiting: Waiting) -> Any:
     """Wait in the caller's own thread."""
+    return live_in_thread(invocation, partial(_life, waiting))
+
+
+def _life(waiting: Waiting, invocation: Invocation, loop: Loop) -> Life:
     driver = invocation.branch.scope.driver
-    driver.heed_interruption()
-    life = _life(driver, invocation, waiting, None)
-    try:
-        todo = next(life)
-        while True:
-            try:
-                match todo:
-                    case Rest():
-                        driver.pause_in_thread(todo.seconds)
-                    case WaitUntil():
-                        driver.wait_in_thread_until(todo.moment)
-                    case Hold():
-                        driver.hold_in_thread(todo.path)
-                    case AwaitTurn() | AwaitRecorded():
-                        pass  # only coroutines take turns
-                    case _:
-                        driver.durable_in_thread(todo)
-            except BaseException as error:  # noqa: BLE001 - the life decides what it means
-                todo = life.throw(error)
-            else:
-                todo = life.send(None)
-    except StopIteration as end:
-        return end.value
-
-
-def _life(driver: Driver, invocation: Invocation, waiting: Waiting, loop: _Loop) -> Generator[Todo, None, Any]:
     call, known = driver.meet(invocation)
     decision = decide.on_call(known)
     if isinstance(decision, decide.AwaitCancellation):  # the code gave up on it, and will again
-        yield WaitUntil(driver.now() + decision.after + GRACE_SECONDS)
+        yield AwaitCancellation(driver.now() + decision.after + GRACE_SECONDS)
         decision = decide.on_call(known, waited=True)
     if known is not None and isinstance(decision, decide.Replay):
         if loop is not None and driver.is_out_of_turn(known):
@@ -175,7 +121,7 @@ def _wait(driver: Driver, waiting: Waiting, beginning: Generator[Ticket, None, N
         rested = 0.0
         while (found := waiting.look()) is None:
             pause = _FIRST_PAUSE if rested < _PAUSES_GROW_AFTER else _LONGEST_PAUSE
-            yield Rest(pause)
+            yield Pause(pause)
             driver.check()
             rested += pause
     except StoreError as problem:

@@ -54,6 +54,7 @@ from regrow.journal.records import (
     Event,
     OutcomeDecided,
     SignalTaken,
+    Spent,
 )
 
 
@@ -256,6 +257,8 @@ class Conversation:
         match event:
             case CallStarted() | ChunkYielded() | AttemptFailed() | CallSucceeded() | CallFailed() | CallCancelled():
                 return event.call.path.startswith(inside)
+            case Spent():
+                return event.path.startswith(inside) and event.amount > 0
             case CheckpointSaved() | Diverged() | OutcomeDecided():
                 return event.path == self._path or event.path.startswith(inside)
             case Asked():

@@ -19,10 +19,12 @@ from regrow.journal.records import (
     CallSucceeded,
     ChunkYielded,
     Record,
+    Spent,
     Value,
 )
+from regrow.values.money import readable_money
 
-Aspect = Literal["there", "inputs", "outcome", "result", "failure", "attempts"]
+Aspect = Literal["there", "inputs", "outcome", "result", "failure", "attempts", "cost"]
 _OfCall = CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 _WIDTH = 160
 
@@ -51,11 +53,15 @@ class CallDifference(msgspec.Struct, frozen=True):
 
 
 class Total(msgspec.Struct, frozen=True):
-    """What one run amounts to: its calls, how many of their attempts failed, and how long its steps took."""
+    """What one run amounts to: its calls, how many of their attempts failed, how long its steps took, and its cost.
+
+    The cost is in billionths of a US dollar.
+    """
 
     calls: int
     failed_attempts: int
     seconds: float
+    cost: int
 
 
 class RunDifference(msgspec.Struct, frozen=True):
@@ -63,7 +69,8 @@ class RunDifference(msgspec.Struct, frozen=True):
 
     Attributes:
         same: how many calls are the same in both.
-        part_at: the first call of the first run, in the order of its journal, that is not; empty if there is none.
+        part_at: the first call of the first run, in the order of its journal, that is not, for another reason than what
+            it cost; empty if there is none.
         calls: those that are not, in that order; then those that only the second run has.
         left: of the first run.
         right: of the second.
@@ -82,6 +89,7 @@ class _Seen(msgspec.Struct):
     failed: int = 0
     seconds: float | None = None
     chunks: list[Value] = msgspec.field(default_factory=list)
+    cost: int = 0
 
 
 def difference(left: Sequence[Record], right: Sequence[Record]) -> RunDifference:
@@ -102,8 +110,9 @@ def difference(left: Sequence[Record], right: Sequence[Record]) -> RunDifference
 
 def _where_they_part(found: Sequence[CallDifference]) -> str:
     """Give the first call that differs; not one around it, which differs because of it."""
-    for call in found:
-        if not any(other.path.startswith(f"{call.path}/") for other in found):
+    going_elsewhere = [call for call in found if any(one.aspect != "cost" for one in call.differences)]
+    for call in going_elsewhere:
+        if not any(other.path.startswith(f"{call.path}/") for other in going_elsewhere):
             return call.path
     return ""
 
@@ -126,6 +135,9 @@ def _calls_of(records: Sequence[Record]) -> dict[str, _Seen]:
                 seen.chunks[event.index :] = [event.value]
             case CallStarted():
                 pass
+    for record in records:
+        if isinstance(record.event, Spent) and (payer := found.get(record.event.path)) is not None:
+            payer.cost += record.event.amount
     return found
 
 
@@ -148,6 +160,8 @@ def _differences(one: _Seen | None, other: _Seen | None) -> list[Difference]:
             pass
     if one.failed != other.failed:
         found.append(Difference("attempts", f"{one.failed} failed", f"{other.failed} failed"))
+    if one.cost != other.cost:
+        found.append(Difference("cost", readable_money(one.cost), readable_money(other.cost)))
     return found
 
 
@@ -189,4 +203,5 @@ def _total(calls: dict[str, _Seen]) -> Total:
         sum(seen.failed for seen in calls.values()),
         # Tasks contain what is inside of them; counted once, by what does the work.
         sum(seen.seconds or 0.0 for seen in calls.values() if seen.call.kind != "task"),
+        sum(seen.cost for seen in calls.values()),
     )

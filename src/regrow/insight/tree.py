@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -26,11 +27,13 @@ from regrow.journal.records import (
     CheckpointSaved,
     ChunkYielded,
     Diverged,
+    DriverOpened,
     OutcomeDecided,
     Record,
     RecordedRemedy,
     RunForked,
     RunRetried,
+    Spent,
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
@@ -97,6 +100,7 @@ class CallNode(msgspec.Struct, frozen=True):
         checkpoints: the number of the last checkpoint that it has saved.
         hit: where its outcome was computed, if it was found in the shared cache.
         asked: the question that it has put to people.
+        cost: the money spent in it and on what it made, by all attempts, in billionths of a US dollar.
     """
 
     path: str
@@ -113,6 +117,7 @@ class CallNode(msgspec.Struct, frozen=True):
     checkpoints: int = 0
     hit: CacheHit | None = None
     asked: AskedNode | None = None
+    cost: int = 0
 
     @property
     def started(self) -> float | None:
@@ -161,6 +166,8 @@ class RunTree(msgspec.Struct, frozen=True):
         retries: how often the run as a whole was tried again.
         created: when it began.
         last: when its last record was written.
+        cost: the money spent, in billionths of a US dollar.
+        inherited_cost: how much of that the run had spent that this is a fork of.
     """
 
     run: str
@@ -173,6 +180,8 @@ class RunTree(msgspec.Struct, frozen=True):
     created: float
     last: float
     forked: RunForked | None = None
+    cost: int = 0
+    inherited_cost: int = 0
 
     def walk(self) -> Iterator[CallNode]:
         """Give every call, each before those inside it."""
@@ -233,7 +242,15 @@ def tree_of(records: Sequence[Record]) -> RunTree:
         created=records[0].time if records else 0.0,
         last=records[-1].time if records else 0.0,
         forked=state.forked,
+        cost=state.costs[""],
+        inherited_cost=_inherited_cost(records) if state.forked is not None else 0,
     )
+
+
+def _inherited_cost(records: Sequence[Record]) -> int:
+    """Add up what was copied into a fork: that is before anybody drove it."""
+    copied = itertools.takewhile(lambda record: not isinstance(record.event, DriverOpened), records)
+    return sum(record.event.amount for record in copied if isinstance(record.event, Spent))
 
 
 def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> None:
@@ -349,4 +366,5 @@ def _node(draft: _Draft, state: RunState) -> CallNode:
         checkpoints=draft.checkpoints,
         hit=draft.hit if status in ("succeeded", "failed") else None,
         asked=draft.asked,
+        cost=state.costs[draft.path],
     )

@@ -84,6 +84,7 @@ class ArtifactRow(msgspec.Struct, frozen=True):
         path: and which call of that.
         computed: when, in seconds since the epoch.
         seconds: how long that took.
+        cost: what was spent on it, in billionths of a US dollar.
         failed: whether what is kept is a failure.
         hits: how often it was found. Counted together and now and then: a crash may lose a few.
         used: when it was found last, or else computed.
@@ -98,6 +99,7 @@ class ArtifactRow(msgspec.Struct, frozen=True):
     path: str
     computed: float
     seconds: float
+    cost: int
     failed: bool
     hits: int
     used: float

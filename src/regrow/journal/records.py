@@ -235,6 +235,18 @@ class WorkerEnded(msgspec.Struct, frozen=True, array_like=True, tag="gone"):
     code: int | None = None
 
 
+class Spent(msgspec.Struct, frozen=True, array_like=True, tag="spent"):
+    """An attempt at a call has spent money, whatever becomes of it: `amount` is in billionths of a US dollar.
+
+    `on` says what for, in a few words.
+    """
+
+    path: str
+    attempt: int
+    amount: int
+    on: str = ""
+
+
 class CheckpointSaved(msgspec.Struct, frozen=True, array_like=True, tag="checkpoint"):
     """A task has saved its work in progress; what it had saved before is dropped, with its `blobs`.
 
@@ -262,12 +274,14 @@ class CacheHit(msgspec.Struct, frozen=True, array_like=True):
         path: by which call of it.
         time: when, in seconds since the epoch.
         seconds: how long it took there, which is what the hit saved.
+        cost: what was spent on it there, in billionths of a US dollar, which is saved as well.
     """
 
     run: str
     path: str
     time: float
     seconds: float
+    cost: int = 0
 
 
 class CallSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="done"):
@@ -446,6 +460,7 @@ Event = (
     | WorkerGrown
     | WorkerEnded
     | CheckpointSaved
+    | Spent
 )
 
 

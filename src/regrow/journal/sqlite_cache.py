@@ -92,6 +92,7 @@ class SqliteCache:
             "path": origin.path,
             "computed": origin.time,
             "seconds": origin.seconds,
+            "cost": origin.cost,
             "failed": artifact.error is not None,
             "bound": run if bound else None,
             "hash": hashlib.sha256(body).digest(),
@@ -173,8 +174,8 @@ class SqliteCache:
         """
         with self._db.reading() as db:
             around = [str(one) for (one,) in db.execute(_SQL["around"], (run, path))]
-        if not around or key in around:
-            return bool(around)
+        if not around:
+            return False
         with self._db.writing() as db:
             # One after the other, each in one transaction: of those that would close a circle, the last one sees it.
             if any(db.execute(_SQL["awaits"], (key, one)).fetchall() for one in around):

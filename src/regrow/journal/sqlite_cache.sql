@@ -11,6 +11,7 @@ CREATE TABLE cache_artifacts (
     path     TEXT NOT NULL,
     computed REAL NOT NULL,
     seconds  REAL NOT NULL,
+    cost     INTEGER NOT NULL,
     failed   INTEGER NOT NULL,
     hits     INTEGER NOT NULL DEFAULT 0,
     used     REAL NOT NULL,
@@ -80,11 +81,11 @@ WITH RECURSIVE awaited (key) AS (
 SELECT 1 FROM awaited WHERE key = ?2;
 
 -- :put
-INSERT INTO cache_artifacts (key, project, ref, run, path, computed, seconds, failed, used, bound, hash, body)
-VALUES (:key, :project, :ref, :run, :path, :computed, :seconds, :failed, :computed, :bound, :hash, :body)
+INSERT INTO cache_artifacts (key, project, ref, run, path, computed, seconds, cost, failed, used, bound, hash, body)
+VALUES (:key, :project, :ref, :run, :path, :computed, :seconds, :cost, :failed, :computed, :bound, :hash, :body)
 ON CONFLICT (key) DO UPDATE SET project = excluded.project, ref = excluded.ref, run = excluded.run,
-    path = excluded.path, computed = excluded.computed, seconds = excluded.seconds, failed = excluded.failed,
-    used = excluded.used, bound = excluded.bound, hash = excluded.hash, body = excluded.body;
+    path = excluded.path, computed = excluded.computed, seconds = excluded.seconds, cost = excluded.cost,
+    failed = excluded.failed, used = excluded.used, bound = excluded.bound, hash = excluded.hash, body = excluded.body;
 
 -- :hold
 INSERT INTO cache_blobs (key, digest) VALUES (?, ?) ON CONFLICT (key, digest) DO UPDATE SET until = NULL;
@@ -105,7 +106,7 @@ SELECT key FROM cache_artifacts WHERE bound = ?;
 UPDATE cache_artifacts SET hits = hits + ?2, used = max(used, ?3) WHERE key = ?1;
 
 -- :rows
-SELECT a.key, a.project, a.ref, a.run, a.path, a.computed, a.seconds, a.failed, a.hits, a.used, length(a.body),
+SELECT a.key, a.project, a.ref, a.run, a.path, a.computed, a.seconds, a.cost, a.failed, a.hits, a.used, length(a.body),
        coalesce((SELECT group_concat(b.digest) FROM cache_blobs b WHERE b.key = a.key AND b.until IS NULL), '')
 FROM cache_artifacts a ORDER BY a.used DESC, a.key;
 

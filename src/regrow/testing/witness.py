@@ -17,9 +17,11 @@ from regrow.journal.records import (
     CallSucceeded,
     Diverged,
     DriverOpened,
+    Event,
     OutcomeDecided,
     Record,
     RunRetried,
+    Spent,
     StoredRecord,
     WorkerEnded,
     WorkerGrown,
@@ -42,6 +44,8 @@ class Journal:
         self.hash = b""
         self.succeeded: set[str] = set()
         self.settled: Counter[str] = Counter()
+        self.executed: Counter[str] = Counter()
+        self.paid: Counter[str] = Counter()
 
 
 class Witness:
@@ -111,6 +115,13 @@ class Witness:
                 journal.succeeded.add(path)
                 if event.call.kind == "sleep":
                     self._look_at_sleep(journal, record, path)
+        elif isinstance(event, Spent):
+            self._look_at_price(journal, event.path)
+        elif isinstance(event, WorkerEnded):
+            self._ends[event.path] += 1
+        self._note_situation(journal, event)
+
+    def _note_situation(self, journal: Journal, event: Event) -> None:
         match event:
             case AttemptFailed(remedy=Grow()):
                 self._reached["a retry with more memory"] += 1
@@ -118,8 +129,6 @@ class Witness:
                 self._reached["a retry after preemption"] += 1
             case WorkerGrown():
                 self._reached["a limit grown in place"] += 1
-            case WorkerEnded():
-                self._ends[event.path] += 1
             case Diverged():
                 self._reached["a divergence seen"] += 1
             case OutcomeDecided():
@@ -130,6 +139,11 @@ class Witness:
                     self._reached["a run cancelled and retried"] += 1
             case _:
                 pass
+
+    def _look_at_price(self, journal: Journal, path: str) -> None:
+        journal.paid[path] += 1
+        if 0 < journal.executed[path] < journal.paid[path]:
+            self.broken("an execution is paid for once", path)
 
     def _look_at_sleep(self, journal: Journal, record: Record, path: str) -> None:
         known = journal.state.calls.get(path)
@@ -157,6 +171,7 @@ class Witness:
         journal = self.journal(run)
         epoch = process.epoch or scope.driver.log.epoch
         self.effects[run, path, label] += 1
+        journal.executed[path] += 1
         count = self.effects[run, path, label]
         if epoch == self.claimed.get(run):  # whoever has lost the lease does not know yet what was done since
             if path in journal.succeeded:
@@ -185,6 +200,8 @@ class Witness:
 
 
 def _compare(witness: Witness, live: RunState, stored: RunState) -> None:
+    if live.costs != stored.costs:
+        witness.broken("a driver knows what its run has cost", f"{live.costs} instead of {stored.costs}")
     if live.calls != stored.calls or live.ended != stored.ended or live.spent != stored.spent:
         paths = live.calls.keys() | stored.calls.keys()
         differing = [path for path in paths if live.calls.get(path) != stored.calls.get(path)]

@@ -10,9 +10,9 @@ import pytest
 from regrow.codec import encode
 from regrow.engine.holding import Holding
 from regrow.engine.state import CallState
-from regrow.engine.todo import AwaitRecorded, AwaitTurn, Hold, WaitUntil
+from regrow.engine.todo import AwaitCancellation, AwaitRecorded, AwaitTurn, Hold, Pause
 from regrow.engine.vault import Kept
-from regrow.engine.waits import Found, Rest, _life, wait_async, wait_in_thread
+from regrow.engine.waits import Found, _life
 from regrow.errors import StoreUnavailable
 from regrow.journal.records import Answered, Call, CallCancelled, CallFailed, CallSucceeded
 
@@ -101,13 +101,9 @@ class Waiting:
             raise self.problem
 
 
-def invoked(driver=None):
-    SCOPE.driver = driver
-    return types.SimpleNamespace(branch=types.SimpleNamespace(scope=SCOPE))
-
-
 def life_of(driver, waiting, loop="loop"):
-    return _life(driver, invoked(), waiting, loop)
+    SCOPE.driver = driver
+    return _life(waiting, types.SimpleNamespace(branch=types.SimpleNamespace(scope=SCOPE)), loop)
 
 
 def lived(driver, waiting, loop="loop"):
@@ -155,7 +151,7 @@ def test_an_error_that_comes_is_recorded_as_the_calls_and_raised_as_its_own():
 def test_it_looks_often_at_first_and_after_a_minute_once_a_second():
     driver = Driver()
     todos, _ = lived(driver, Waiting(FOUND, looks=310))
-    pauses = [todo.seconds for todo in todos if isinstance(todo, Rest)]
+    pauses = [todo.seconds for todo in todos if isinstance(todo, Pause)]
     assert len(pauses) == 309
     assert set(pauses[:300]) == {0.2}
     assert set(pauses[301:]) == {1.0}
@@ -168,7 +164,7 @@ def test_while_it_waits_its_strand_is_at_rest_and_no_longer():
     with driver.holding.at_work("task#1"):
         assert next(life) == "ticket of begin"
         assert driver.holding.is_at_rest
-        assert isinstance(next(life), Rest)
+        assert isinstance(next(life), Pause)
         assert driver.holding.is_at_rest
         assert next(life) == "ticket of record"
         assert not driver.holding.is_at_rest
@@ -203,7 +199,7 @@ def test_a_call_that_the_code_gave_up_on_waits_for_that_to_happen_again_and_then
     driver = Driver(known)
     todos, value = lived(driver, Waiting(FOUND))
     first = todos[0]
-    assert isinstance(first, WaitUntil)
+    assert isinstance(first, AwaitCancellation)
     assert first.moment >= 105.0
     assert (todos[1:], value) == (["ticket of begin", "ticket of record"], 7)
 
@@ -260,92 +256,3 @@ def test_a_store_that_cannot_be_asked_halts_the_run():
     with pytest.raises(HaltedError, match="away") as raised:
         next(life)
     assert raised.value.__cause__ is waiting.problem
-
-
-# Doing what is to be done
-
-
-def scripted(monkeypatch, *todos):
-    """Let a life consist of these; gives what was thrown into it."""
-    thrown = []
-
-    def life(*_):
-        for todo in todos:
-            try:
-                yield todo
-            except BaseException as error:
-                thrown.append(error)
-        return "given"
-
-    monkeypatch.setattr("regrow.engine.waits._life", life)
-    return thrown
-
-
-TODOS = (WaitUntil(5.0), Hold("task#1"), AwaitTurn(CallState(CALL, 1)), AwaitRecorded(), "a ticket")
-
-
-class AsyncDriver(Driver):
-    def __getattr__(self, name):
-        note = super().__getattr__(name)
-
-        async def noting(*what):
-            note(*what)
-            if what == ("a ticket that fails",):
-                raise HaltedError
-
-        return noting
-
-
-def test_a_coroutine_does_what_is_to_be_done(monkeypatch):
-    rested = []
-
-    async def sleep(seconds):
-        rested.append(seconds)
-
-    driver = AsyncDriver()
-    thrown = scripted(monkeypatch, Rest(0.5), *TODOS, "a ticket that fails", Rest(0.25))
-    monkeypatch.setattr("regrow.engine.waits.asyncio.sleep", sleep)
-    assert asyncio.run(wait_async(invoked(driver), Waiting())) == "given"
-    assert rested == [0.5, 0.25]
-    assert driver.done == [
-        ("wait_until", 5.0), ("hold", "task#1"), ("take_turn", TODOS[2].known), ("let_recorded_go_first",),
-        ("durable", "a ticket"), ("durable", "a ticket that fails"),
-    ]  # fmt: skip
-    assert [type(one) for one in thrown] == [HaltedError]
-
-
-def test_a_thread_does_what_is_to_be_done_and_takes_no_turns(monkeypatch):
-    driver = Driver()
-    failing = Driver().durable_in_thread
-
-    def durable_in_thread(ticket):
-        driver.done.append(("durable_in_thread", ticket))
-        if ticket == "a ticket that fails":
-            raise HaltedError
-        return failing(ticket)
-
-    driver.durable_in_thread = durable_in_thread
-    thrown = scripted(monkeypatch, Rest(0.5), *TODOS, "a ticket that fails", Rest(0.25))
-    assert wait_in_thread(invoked(driver), Waiting()) == "given"
-    assert driver.done == [
-        ("heed_interruption",), ("pause_in_thread", 0.5), ("wait_in_thread_until", 5.0),
-        ("hold_in_thread", "task#1"), ("durable_in_thread", "a ticket"), ("durable_in_thread", "a ticket that fails"),
-        ("pause_in_thread", 0.25),
-    ]  # fmt: skip
-    assert [type(one) for one in thrown] == [HaltedError]
-
-
-def test_only_a_life_on_a_loop_is_told_of_one():
-    begun = []
-    for driver in (Driver(), AsyncDriver()):
-        waiting = Waiting(FOUND)
-        driver.record = lambda *_: "a ticket"
-        driver.hand_in = lambda *_: None
-        if isinstance(driver, AsyncDriver):
-            asyncio.run(wait_async(invoked(driver), waiting))
-        else:
-            wait_in_thread(invoked(driver), waiting)
-        begun.append(waiting.begun[0][3])
-    in_thread, on_loop = begun
-    assert in_thread is None
-    assert isinstance(on_loop, asyncio.AbstractEventLoop)

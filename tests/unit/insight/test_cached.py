@@ -11,7 +11,7 @@ SIZES = {"big": 100, "small": 10}
 
 def row(key, used=0.0, blobs=(), size=1):
     return ArtifactRow(
-        key, "default", "agent:f", "r", "a#1/f#1", 0.0, 1.0, failed=False, hits=0, used=used, size=size, blobs=blobs
+        key, "default", "agent:f", "r", "a#1/f#1", 0.0, 1.0, 0, failed=False, hits=0, used=used, size=size, blobs=blobs
     )
 
 
