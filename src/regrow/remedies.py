@@ -1,6 +1,6 @@
 """The ways out of a failure, as values: what a policy returns, a model or a person chooses, and the journal records.
 
-They lie below everything else, because a failure lists those that fit it (`regrow.errors.Failure.remedies`).
+They lie below the errors, because a failure lists those that fit it (`regrow.errors.Failure.remedies`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+
+from regrow.amounts import readable_size
 
 
 class Grow(msgspec.Struct, frozen=True, tag="grow", omit_defaults=True):
@@ -83,7 +85,7 @@ def described(remedy: Remedy) -> str:
         case Grow():
             given = {name: value for name, value in msgspec.structs.asdict(remedy).items() if value is not None}
             parts = [
-                f"{name} to {value if name == 'processes' else shown_size(value)}" for name, value in given.items()
+                f"{name} to {value if name == 'processes' else readable_size(value)}" for name, value in given.items()
             ]
             return f"Grow: raise {', '.join(parts)}" if parts else "Grow"
         case Extend(timeout=timeout):
@@ -98,10 +100,3 @@ def described(remedy: Remedy) -> str:
             return "GiveUp: hand the failure to the calling code"
         case AskHuman():
             return "AskHuman: let a person say what to do"
-
-
-def shown_size(amount: int) -> str:
-    """Show bytes in messages. `regrow.values.sizes` does it better, and lies above this module."""
-    if amount >= 2**20:
-        return f"{amount / 2**20:.0f} MiB"
-    return f"{amount / 2**10:.0f} KiB" if amount >= 2**10 else f"{amount} bytes"

@@ -20,6 +20,7 @@ from regrow.errors import UnfitAnswer, UsageError
 from regrow.journal.asks import Exhibit
 from regrow.values.approval import count, names, span
 from regrow.values.durations import Duration
+from regrow.values.options import unknown
 from regrow.values.secret import Secret, redact
 
 T = TypeVar("T")
@@ -187,8 +188,6 @@ class _Options(msgspec.Struct):
 
 
 def _known(options: dict[str, Any]) -> dict[str, Any]:
-    from regrow.values.options import unknown  # noqa: PLC0415 - only to say what was meant
-
     strange = [name for name in options if name not in _Options.__struct_fields__]
     if strange:
         raise UsageError(f"regrow.ask: {unknown('option', strange[0], list(_Options.__struct_fields__))}")

@@ -86,7 +86,8 @@ async def map(  # noqa: A001
         left = [future for future in calls if not future.done()]
         for future in left:
             future.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        if left:  # of nothing, `gather` would make a loop of its own where none runs: in a coroutine that is closed
+            await asyncio.gather(*left, return_exceptions=True)
     for outcome in outcomes:
         if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
             raise outcome  # a cancellation is nobody's result

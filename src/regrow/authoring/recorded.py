@@ -6,10 +6,11 @@ import asyncio
 import functools
 import inspect
 import types
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, ClassVar, Generic, ParamSpec, Self, TypeVar, overload
 
+from regrow.authoring.fingerprint import fingerprint
 from regrow.codec import module_alias, registry
 from regrow.engine.branches import current_branch, loop_is_running
 from regrow.engine.callee import Callee, Invocation, Mode
@@ -168,7 +169,7 @@ def make(cls: type[RecordedT], function: Any, base: Options, given: dict[str, An
     check_options(kind, mode, options, owner)
     registry.learn(function)
     ref = f"{module_alias(function)}:{getattr(function, '__qualname__', name)}"
-    callee = Callee(function, kind, mode, options, name, ref, partial(_fingerprint, function))
+    callee = Callee(function, kind, mode, options, name, ref, partial(fingerprint, function))
     made = cls(callee, ref, options)
     made.__regrow_ref__ = ref
     registry.refer(ref, made)
@@ -219,12 +220,6 @@ def _check_stream(options: Options, owner: str) -> None:
         )
     if options.once:
         raise UsageError(f"{owner}: a stream may have to run again after a crash, so once=True cannot hold for it")
-
-
-def _fingerprint(function: Callable[..., Any], ignored: Collection[str]) -> bytes:
-    from regrow.authoring.fingerprint import fingerprint  # noqa: PLC0415 - only for what is cached
-
-    return fingerprint(function, ignored)
 
 
 def storable(cls: type[T]) -> type[T]:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from regrow.authoring.run import drive, drive_async
+from regrow.authoring.driving import drive, drive_async
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on, loop_is_running
 from regrow.engine.callee import Callee
@@ -294,6 +294,7 @@ class _Signals:
         self._edge = edge
         self._state = state
         self.send, self.waiting, self.give_back, self.forget = copy.send, copy.waiting, copy.give_back, copy.forget
+        self.expect, self.expected = copy.expect, copy.expected
 
     def take(self, run: str, name: str, key: str) -> Signal | None:  # noqa: ARG002 - whatever it is called
         for path, known in list(self._state().calls.items()):

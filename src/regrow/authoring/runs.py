@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar, cast, overload
 
+from regrow.authoring.driving import drive
 from regrow.authoring.home import StoreLike, host_of, project_of
-from regrow.authoring.run import drive, outcome_of
+from regrow.authoring.outcome import outcome_of
 from regrow.authoring.task import Task
 from regrow.engine.branches import current_branch, loop_is_running
 from regrow.engine.conclude import conclude

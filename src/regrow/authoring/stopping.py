@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import shlex
 import signal
 import sys
 import threading
@@ -14,6 +16,7 @@ from regrow.authoring.home import folder
 from regrow.engine.branches import loop_is_running
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
+from regrow.errors import StoreError
 
 
 @contextmanager
@@ -79,4 +82,8 @@ def said_how_to_resume(host: Host, driver: Driver) -> Iterator[None]:
                     question = "".join(one if one.isprintable() else " " for one in call.asked.question)
                     line = f"it waits for an answer: {question} (regrow inbox {call.asked.ask}{elsewhere})"
                     sys.stderr.write(f"regrow: {line}\n")
+            with contextlib.suppress(StoreError):
+                for name in host.store.signals.expected(driver.run):
+                    send = f"regrow signal {driver.run} {shlex.quote(name)} JSON{elsewhere}"
+                    sys.stderr.write(f"regrow: it waits for the signal {name!r} ({send})\n")
         raise

@@ -7,6 +7,7 @@ named here, in a table of constants: nothing is ever imported by a name out of d
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -15,8 +16,6 @@ from regrow.codec.refusal import Refused
 from regrow.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from regrow.codec.reading import Reader
     from regrow.codec.writer import Writer
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import inspect
 import typing
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from regrow.codec.classes import code_of
 from regrow.codec.codes import Code
 from regrow.codec.naming import own_names
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 
 def globals_of(function: Callable[..., object]) -> dict[str, Any]:

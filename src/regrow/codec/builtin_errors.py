@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from regrow.codec.naming import lineage, own_names
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _UNICODE: Final = ("encoding", "object", "start", "end", "reason")
 _FIELDS: Final[Mapping[type[BaseException], tuple[str, ...]]] = {

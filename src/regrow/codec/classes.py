@@ -10,22 +10,18 @@ from __future__ import annotations
 import dataclasses
 import functools
 import types
+from collections.abc import Callable, Mapping
 from enum import Enum, Flag
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from regrow.codec import models
 from regrow.codec.codes import Code
-from regrow.codec.fields import lower_fields, missing_field, stored_fields
+from regrow.codec.fields import Lower, lower_fields, missing_field, stored_fields
 from regrow.codec.naming import lineage, own_names, type_name
 from regrow.codec.refusal import Refused
 from regrow.errors import Corrupted, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from regrow.codec.fields import Lower
 
 _SCALARS: Final = (str, int, float, bytes)
 _HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: set for every class that a class statement made

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Literal
+from collections.abc import Iterator
+from typing import Any, Final, Literal
 
 import msgspec
 
 from regrow.codec.frames import Frame
 from regrow.errors import Confidence, Layer
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 NetworkKind = Literal["rate-limited", "unavailable", "connection-lost"]
 

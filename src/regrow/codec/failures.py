@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from types import MemberDescriptorType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -22,8 +23,6 @@ from regrow.errors import Corrupted, ForeignError, Layer, RegrowError
 from regrow.values.secret import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from regrow.codec.reading import Reader
     from regrow.codec.writer import Writer
 

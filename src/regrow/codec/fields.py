@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from regrow.codec.naming import type_name
 from regrow.codec.refusal import Refused
 from regrow.errors import Corrupted
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Lower = Callable[[object], object]
+Lower = Callable[[object], object]
 
 
 def lower_fields(names: Mapping[str, object], lower: Lower) -> dict[str, object]:

@@ -7,14 +7,12 @@ import os
 import sysconfig
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from types import TracebackType
+from typing import Final
 
 import msgspec
 
 from regrow.values.secret import redact
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 FIRST_FRAMES: Final = 20
 LAST_FRAMES: Final = 40

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
+from regrow.codec.blobs import Blobs
 from regrow.codec.refusal import Refused
 from regrow.codec.writer import ENVELOPE, Writer, pack, pack_sorted
 from regrow.codec.writing import SCALARS, is_plain
 from regrow.values.secret import contains_secret
-
-if TYPE_CHECKING:
-    from regrow.codec.blobs import Blobs
 
 DIGEST_SIZE: Final = 16
 """Bytes of a digest. It tells apart the inputs within one run or cache key, not all the world's contents."""

@@ -156,10 +156,13 @@ def _in_parts(value: Any, schema: Schema, root: Schema, where: str, depth: int) 
     missing = [name for name in schema.get("required", ()) if name not in value]
     if missing:
         return f"{where}.{missing[0]}", "it is missing"
+    # The schema of a class says nothing of fields that it does not have. To a person they are slips: with one let pass,
+    # a default would be taken for their answer.
+    others = schema.get("additionalProperties", "properties" not in schema or "patternProperties" in schema)
     for name, part in value.items():
-        wanted = known.get(name, schema.get("additionalProperties"))
+        wanted = known.get(name, others)
         if wanted is False:
-            return f"{where}.{name}", f"there is no such field; there are {', '.join(known)}"
+            return f"{where}.{name}", f"there is no such field; there are {', '.join(known) or 'none'}"
         if problem := _problem(part, wanted, root, f"{where}.{name}", depth - 1):
             return problem
     return None

@@ -94,7 +94,7 @@ def _inlined(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _dumped(value: Any) -> Any:
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")  # pydantic
+        return value.model_dump(mode="json", round_trip=True)  # pydantic: without what is computed from the rest
     raise TypeError(f"a {type(value).__name__} is none of JSON's kinds")
 
 

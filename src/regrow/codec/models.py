@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 import msgspec
 
-from regrow.codec.fields import lower_fields, missing_field, stored_fields
+from regrow.codec.fields import Lower, lower_fields, missing_field, stored_fields
 from regrow.codec.naming import lineage, own_names, type_name
 from regrow.codec.refusal import Refused
 from regrow.errors import Corrupted, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from regrow.codec.fields import Lower
 
 _STRUCT_META: Final[Any] = type(msgspec.Struct)
 

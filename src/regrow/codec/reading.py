@@ -7,23 +7,20 @@ together without their constructors (`regrow.codec.classes`). The user's code th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from msgspec.msgpack import Decoder
 
 from regrow.codec import classes, standard
 from regrow.codec.adapters import adapter_of
+from regrow.codec.blobs import Blobs
 from regrow.codec.codes import FORMAT, MAX_DEPTH, NAMED, Code
 from regrow.codec.registry import registry
 from regrow.errors import Corrupted, RegrowError, UnreadableFormat, UsageError
 from regrow.values.files import Dir, DirEntry, File
 from regrow.values.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from regrow.codec.blobs import Blobs
 
 
 class _ExtMetError(Exception):

@@ -8,15 +8,13 @@ done when the first such value turns up, and again only when a class is not foun
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
 from regrow.codec.annotations import annotated_types, classes_among, globals_of
 from regrow.codec.classes import code_of
 from regrow.codec.naming import loaded_class, main_alias, type_name
 from regrow.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 T = TypeVar("T", bound=type)
 

@@ -7,20 +7,18 @@ method of a user's class (`__index__`, `__fspath__`, `__iter__`) into a construc
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path, PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from regrow.codec.codes import Code
 from regrow.codec.refusal import Refused
 from regrow.errors import Corrupted, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 # ZoneInfo looks a key up as a path and as a package inside `tzdata`; nothing else than a plain key may get there.
 _ZONE_KEY: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)

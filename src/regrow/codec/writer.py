@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec.msgpack import Encoder, Ext
 
 from regrow.codec import classes, standard
 from regrow.codec.adapters import adapter_for
+from regrow.codec.blobs import Blobs
 from regrow.codec.codes import FORMAT, MAX_DEPTH, Code
 from regrow.codec.naming import module_alias, type_name
 from regrow.codec.refusal import Refused
@@ -18,12 +21,6 @@ from regrow.codec.registry import registry
 from regrow.errors import UsageError
 from regrow.values.files import Dir, File
 from regrow.values.secret import Secret
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from regrow.codec.blobs import Blobs
 
 T = TypeVar("T")
 

@@ -7,16 +7,14 @@ apart in Python, by a `regrow.codec.writer.Writer`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from regrow.codec.blobs import Blobs
 from regrow.codec.codes import MAX_DEPTH
 from regrow.codec.refusal import Refused
 from regrow.codec.writer import ENVELOPE, Writer, pack
 from regrow.errors import NotStorable
 from regrow.values.secret import contains_secret
-
-if TYPE_CHECKING:
-    from regrow.codec.blobs import Blobs
 
 SCALARS: Final = frozenset({type(None), bool, int, float, str, bytes})
 _PLAIN: Final = SCALARS | {list, dict}

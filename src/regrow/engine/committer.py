@@ -188,7 +188,9 @@ class Committer:
                 self._under_way = True
             try:
                 self._commit(batch)
-            except Exception:  # noqa: BLE001, S110 - every call that waited has been told
+            except Exception:  # noqa: BLE001, S110
+                # Not lost: `_commit` has handed it to every call that waited, and keeps it for the next entry of a run
+                # that did not. The runs of other drivers may still be written, so this thread goes on.
                 pass
             finally:
                 with self._turn:

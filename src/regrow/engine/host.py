@@ -11,7 +11,7 @@ import logging
 import platform
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from regrow._version import __version__
 from regrow.engine.committer import Committer
@@ -31,9 +31,6 @@ from regrow.journal.orders import GRACE_SECONDS, Order, in_force
 from regrow.journal.records import DriverClosed, DriverOpened, RunCreated, RunRetried
 from regrow.journal.signals import Signals
 from regrow.journal.store import LEASE_SECONDS, LogLine, SizeSeen, Store
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _log = logging.getLogger("regrow")
 
@@ -114,12 +111,7 @@ class Host:
             Corrupted: its journal is not what was written.
         """
         holder = self._awake()
-        try:
-            epoch = self.store.claim(run, holder, seconds=self._lease_seconds)
-        except RunHeld as held:
-            if held.holder == holder:
-                raise RunHeld(run, "this very process") from None
-            raise
+        epoch = self._claim(run, holder)
         try:
             if not even_if_over:
                 self._refuse_if_ordered(run, even_if_paused=even_if_paused)
@@ -152,6 +144,19 @@ class Host:
             self._drivers[run] = driver
             self.committer.busy += 1
         return driver
+
+    def _claim(self, run: str, holder: str) -> int:
+        """Take a run's lease, and give its epoch.
+
+        Raises:
+            RunHeld: another live process has it, or this one.
+        """
+        try:
+            return self.store.claim(run, holder, seconds=self._lease_seconds)
+        except RunHeld as held:
+            if held.holder == holder:
+                raise RunHeld(run, "this very process") from None
+            raise
 
     def let_go(self, driver: Driver) -> None:
         """Give a run's lease back, once its driver has nothing more to write."""

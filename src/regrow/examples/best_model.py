@@ -317,7 +317,7 @@ def run_key(table: TableRef, *, rounds: int, width: int, seed: int) -> str:
 
 
 if __name__ == "__main__":
-    from regrow.examples.report import render_text, write_report
+    from regrow.examples.report import render_text, write_report  # not for the workers, which load this file too
 
     digits = table_ref()
     outcome = regrow.run(find_best_model, digits, key=run_key(digits, rounds=4, width=24, seed=0))

@@ -140,24 +140,14 @@ def page(
 ) -> str:
     """The page as text. It holds no script and loads nothing."""
     failures = [trial for trial in outcome.trials if trial.failure]
-    spent = sum(trial.seconds or 0 for trial in outcome.trials)
-    (name, reached, guessed), *_ = measured(outcome)
+    (name, *_), *_ = measured(outcome)
     winner, profile = outcome.winner, outcome.profile
-    cards = [
-        (number(reached), f"{name}; guessing: {number(guessed)}"),
-        (str(len(outcome.trials)), f"experiments in {outcome.trials[-1].round} rounds, {len(failures)} failed"),
-        (duration(spent), "spent in experiments"),
-    ]
-    if saved and saved.replayed:
-        cards.append((duration(saved.seconds_saved), f"saved: {saved.replayed} calls not made again"))
-    if told := healed.stories(attempts, outcome):
-        cards.append((str(len(told)), "times a worker died or needed more memory"))
     return PAGE.format(
         css=CSS,
         title=html.escape(f"The best model for {outcome.table.name}"),
         subtitle=f"<b>{html.escape(str(winner.spec))}</b> predicts <b>{html.escape(profile.target)}</b> "
         f"on {outcome.verdict.rows:,} rows that it has never seen.",
-        cards="".join(f"<li><strong>{html.escape(v)}</strong><span>{html.escape(t)}</span></li>" for v, t in cards),
+        cards=cards(outcome, saved, attempts),
         metrics=table(
             ["", "model", "guessing"],
             [[title, number(a), number(b)] for title, a, b in measured(outcome)],
@@ -166,15 +156,7 @@ def page(
         guess="the commonest class" if profile.classes else "the mean",
         scores=plot_scores(outcome, name),
         legend=legend(outcome),
-        best=table(
-            ["#", "model", name, "round", "seconds", "why"],
-            [
-                [str(t.number), str(t.spec), score(t), str(t.round), seconds(t), t.spec.why]
-                for t in leaderboard(outcome)[:10]
-            ],
-            figures=[0, 2, 3, 4],
-            mark=0,
-        ),
+        best=best(outcome, name),
         lineage="".join(
             f"<li value={t.number}>{html.escape(str(t.spec))} <b>{score(t)}</b> "
             f"<span>round {t.round}: {html.escape(t.spec.why)}</span></li>"
@@ -208,6 +190,34 @@ def page(
         digest=outcome.profile.digest[:16],
         seed=outcome.seed,
     )
+
+
+def cards(outcome: Outcome, saved: Saved | None, attempts: Sequence[AttemptLine]) -> str:
+    """The figures at the top of the page."""
+    (name, reached, guessed), *_ = measured(outcome)
+    failed = sum(1 for trial in outcome.trials if trial.failure)
+    spent = sum(trial.seconds or 0 for trial in outcome.trials)
+    figures = [
+        (number(reached), f"{name}; guessing: {number(guessed)}"),
+        (str(len(outcome.trials)), f"experiments in {outcome.trials[-1].round} rounds, {failed} failed"),
+        (duration(spent), "spent in experiments"),
+    ]
+    if saved and saved.replayed:
+        figures.append((duration(saved.seconds_saved), f"saved: {saved.replayed} calls not made again"))
+    if told := healed.stories(attempts, outcome):
+        figures.append((str(len(told)), "times a worker died or needed more memory"))
+    return "".join(
+        f"<li><strong>{html.escape(figure)}</strong><span>{html.escape(meaning)}</span></li>"
+        for figure, meaning in figures
+    )
+
+
+def best(outcome: Outcome, metric: str) -> str:
+    """The table of the best experiments, the winner marked."""
+    rows = [
+        [str(t.number), str(t.spec), score(t), str(t.round), seconds(t), t.spec.why] for t in leaderboard(outcome)[:10]
+    ]
+    return table(["#", "model", metric, "round", "seconds", "why"], rows, figures=[0, 2, 3, 4], mark=0)
 
 
 def workers(outcome: Outcome, attempts: Sequence[AttemptLine], saved: Saved | None) -> str:

@@ -117,7 +117,7 @@ class LocalOffice:
         self._capacity.pause()
         self.loop.call_later(grace, lambda: self._admit(self._capacity.resume()))
         for attempt in list(self._attempts.values()):
-            attempt.preempt(source, grace)
+            attempt.ending.preempt(source, grace)
 
     def _admit(self, placed: list[Placed]) -> None:
         for one in placed:
@@ -203,7 +203,7 @@ class LocalOffice:
             using = {name: attempt.memory for name, attempt in self._attempts.items()}
             victim = self._guard.victim(free, self.host.memory, using)
             if victim is not None:
-                self._attempts[victim].stop("host memory")
+                self._attempts[victim].ending.stop("host memory")
             await asyncio.sleep(self._guard.interval(free, self.host.memory))
         self._guarding = None
 

@@ -1,7 +1,7 @@
 """The process executor: a worker process for each attempt of an isolated task, under limits that bite.
 
 One office serves all runs of this process, because the host's capacity is one. It is opened, and its code loaded, when
-the first isolated task runs: most scripts that import regrow have none.
+the first isolated task runs: that is a tenth of what `import regrow` takes, and most scripts have no such task.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from regrow.engine.callee import Callee
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept
 from regrow.executors.inline import InlineExecutor
+from regrow.executors.jobs import job_of
+from regrow.executors.limits import cgroups, machine
+from regrow.executors.limits.cgroups import CgroupHost
 
 if TYPE_CHECKING:
-    from regrow.executors.limits.cgroups import CgroupHost
     from regrow.executors.office import LocalOffice
 
 _HEED_SECONDS = 0.1
@@ -52,8 +54,6 @@ class ProcessExecutor:
     def ceiling(self) -> int:
         """See the class."""
         if self._ceiling is None:
-            from regrow.executors.limits import cgroups, machine  # noqa: PLC0415 - see the module
-
             self._ceiling = machine.this_machine(cgroups.container_limit()).memory
         return self._ceiling
 
@@ -109,8 +109,6 @@ class ProcessExecutor:
             office.close()
 
     def _begin(self, callee: Callee, scope: Scope, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Ongoing:
-        from regrow.executors.jobs import job_of  # noqa: PLC0415 - see the module
-
         office = self._here()
         return _Ongoing(office, office.carry_out(scope.driver, job_of(callee, scope, args, kwargs), None))
 
@@ -118,7 +116,6 @@ class ProcessExecutor:
         """Give the office of this process: the child of a fork has its parent's object, and none of its threads."""
         with self._lock:
             if self._office is None or self._office.pid != os.getpid():
-                from regrow.executors.limits import cgroups  # noqa: PLC0415 - see the module
                 from regrow.executors.office import LocalOffice  # noqa: PLC0415 - see the module
 
                 self._office = LocalOffice(self._entry, (self._detect or cgroups.detect)())

@@ -55,7 +55,7 @@ _OF_MEMORIES = frozenset(
 OFFERED: Mapping[str, Offer] = {
     "cache": Offer(SharedCache, frozenset(("look_up", "put", "land", "discard"))),
     "asks": Offer(Desk, frozenset(("post", "look", "refuse", "withdraw", "remind"))),
-    "signals": Offer(Signals, frozenset(("take", "give_back"))),
+    "signals": Offer(Signals, frozenset(("take", "give_back", "expect"))),
     "memories": Offer(Memories, _OF_MEMORIES),
 }
 """By name. A method with a parameter called `run` or `project` is served for the worker's own run and project only."""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from regrow.journal.database import Database
+from regrow.journal.formats import FORMATS
 from regrow.journal.sqlite_asks import SqliteAsks
 from regrow.journal.sqlite_cache import SqliteCache
 from regrow.journal.sqlite_memories import SqliteMemories
@@ -35,8 +36,6 @@ class MemoryTables:
     @property
     def database(self) -> Database:
         """The database; made now if need be."""
-        from regrow.journal.sqlite import FORMATS  # noqa: PLC0415 - what lists all formats lies above what uses them
-
         with self._guard:
             if self._made is None:
                 self._made = Database(None, FORMATS, place="memory")

@@ -26,7 +26,7 @@ from regrow.testing.virtual_time import VirtualTime
 _SERVED: Final = frozenset(
     (
         "logging",  # the time of a log record
-        "regrow.authoring.run",  # when a run is created
+        "regrow.authoring.opening",  # when a run is created
         "regrow.codec.failures",  # for servers that say when to come back
         "regrow.engine.host",  # for how long an order has been known
         "regrow.values.ids",  # a run's id

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from regrow.authoring.run import drive_async
+from regrow.authoring.driving import drive_async
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on
 from regrow.healing.ladder import Ladder

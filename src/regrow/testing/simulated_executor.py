@@ -16,6 +16,7 @@ from regrow.engine.callee import Callee
 from regrow.engine.driver import Driver
 from regrow.engine.scope import Scope
 from regrow.engine.vault import Kept
+from regrow.errors import UsageError
 from regrow.executors.channel import frame, to_worker
 from regrow.executors.conversation import Conversation
 from regrow.executors.evidence import Evidence, Reason
@@ -70,7 +71,10 @@ class SimulatedExecutor:
         """See `Executor.run_blocking`."""
         if not callee.isolated:
             return self._inline.run_blocking(callee, scope, args, kwargs)
-        raise NotImplementedError("a simulated world plays synchronous tasks in workers, and not callers that block")
+        raise UsageError(
+            f"{callee.name} runs in a worker, and a simulated world has no thread that could wait for it; make its "
+            f"caller `async def`, and write `await {callee.name}.aio(…)` there"
+        )
 
     async def carry_out(self, driver: Driver, job: Job) -> Kept:
         """Run one attempt to its end, in asyncio tasks that are nobody's branch."""

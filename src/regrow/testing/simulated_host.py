@@ -161,7 +161,8 @@ class SimulatedCommitter(Committer):
         try:
             if batch:
                 self._commit(batch)
-        except Exception:  # noqa: BLE001, S110 - every call that waited has been told
+        except Exception:  # noqa: BLE001, S110
+            # As in the committer's thread, which this plays: `_commit` has handed it to every call that waited.
             pass
         finally:
             self._under_way = False

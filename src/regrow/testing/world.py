@@ -18,7 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from regrow.authoring.run import drive_async, open_run, outcome_of
+from regrow.authoring.driving import drive_async
+from regrow.authoring.opening import open_run
+from regrow.authoring.outcome import outcome_of
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on
 from regrow.engine.committer import Committer

@@ -6,13 +6,11 @@ import hmac
 import json
 import os
 import weakref
+from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from regrow.errors import NotStorable, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SHORTEST_REDACTED: Final = 4
 """Shorter secrets are not searched for: they would blank out half of any text, and protect nothing."""

@@ -1,10 +1,13 @@
-"""Amounts of memory and disk, as people write them."""
+"""Amounts of memory and disk, as people write and read them."""
 
 from __future__ import annotations
 
 import re
 
+from regrow.amounts import readable_size
 from regrow.errors import UsageError
+
+__all__ = ["Size", "readable_size", "size"]
 
 Size = int | str
 """Bytes, or text such as ``"256Mi"``, ``"1.5Gi"``, ``"500MB"``."""
@@ -14,7 +17,6 @@ _UNITS = {
     "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40,
 }  # fmt: skip
 _FORM = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?", re.IGNORECASE)
-_STEP = 1024
 
 
 def size(given: Size, *, what: str = "size") -> int:
@@ -37,12 +39,3 @@ def size(given: Size, *, what: str = "size") -> int:
     if amount <= 0:
         raise UsageError(f"{what} must be more than nothing; it is {given!r}")
     return amount
-
-
-def readable_size(amount: float) -> str:
-    """Show bytes as a person wants them: ``900 B``, ``256 MiB``, ``1.5 GiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < _STEP:
-            return f"{amount:.0f} {unit}" if amount == round(amount) or amount >= 100 else f"{amount:.1f} {unit}"  # noqa: PLR2004
-        amount /= _STEP
-    return f"{amount:.1f} TiB"

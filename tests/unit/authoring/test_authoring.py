@@ -368,3 +368,22 @@ def test_in_a_notebook_whose_loop_always_runs_a_run_blocks_its_cell(
 
     monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
     assert asyncio.run(cell()) == "yes"
+
+
+def test_a_map_that_is_thrown_away_when_its_calls_have_ended_makes_no_event_loop(monkeypatch) -> None:
+    @regrow.step
+    async def work(number: int) -> int:
+        return number
+
+    async def begin_and_leave() -> Any:
+        mapping = regrow.map(work, range(3))
+        mapping.send(None)  # and nobody goes on with it
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0)
+        return mapping
+
+    mapping = asyncio.run(begin_and_leave())
+    made: list[object] = []
+    monkeypatch.setattr(asyncio.get_event_loop_policy(), "new_event_loop", lambda: made.append(1), raising=True)
+    mapping.close()
+    assert made == []
