@@ -87,6 +87,8 @@ def _try(mutants: list[Mutant], results: Results, asked: argparse.Namespace) -> 
     The session is a child too: this process stays without regrow, which is what the second kind has to be forked from.
     """
     tests, left = _in_a_child(lambda: _try_in_place(mutants, results, asked))
+    if not tests:  # a session of its own that is given none would run all that there are
+        raise SystemExit("no test passes as it is, so none can notice a mutant; see above why each was left out")
     results.take_up()
     again = [mutant for mutant in mutants if mutant.name in left]
     _note(examine(again, tests, afresh.body, at_once=asked.at_once, budget=_AFRESH, imported=True), len(again), results)

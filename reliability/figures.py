@@ -15,16 +15,18 @@ from typing import Any, Self
 import msgspec
 
 
-class Violations(msgspec.Struct, frozen=True):
-    """How often something happened that must not, of how many times that it could have."""
+class Words(msgspec.Struct, frozen=True):
+    """Figures in words.
 
-    found: int
-    of: int
-    what: str
+    Attributes:
+        tried: what was tried, in a line.
+        violations: how often something happened that must not, of how many times that it could have.
+        rows: the figures one by one, each with what it is of.
+    """
 
-    def describe(self) -> str:
-        """Say it, as in `0 of 20,000 worlds`."""
-        return f"{self.found:,} of {self.of:,} {self.what}"
+    tried: str
+    violations: str
+    rows: Sequence[tuple[str, str]]
 
 
 class Spread(msgspec.Struct, frozen=True):
@@ -45,7 +47,18 @@ class Spread(msgspec.Struct, frozen=True):
         return f"p50 {self.p50:.2f} s, p99 {self.p99:.2f} s (of {self.seen:,})"
 
 
-class Worlds(msgspec.Struct, frozen=True, tag="worlds"):
+class _OfOneTest(msgspec.Struct, frozen=True):
+    """What a campaign came to that is one test."""
+
+    @classmethod
+    def of(cls, handed: Sequence[Any]) -> Self:
+        """Take what the test has handed over, under the names of the fields here. Of a list only its length counts."""
+        (one,) = handed
+        counted = {name: len(value) if isinstance(value, list) else value for name, value in one.items()}
+        return msgspec.convert(counted, cls, from_attributes=True)
+
+
+class Worlds(_OfOneTest, frozen=True, tag="worlds"):
     """Simulated worlds."""
 
     worlds: int
@@ -55,34 +68,24 @@ class Worlds(msgspec.Struct, frozen=True, tag="worlds"):
     situations: dict[str, int]
     violations: int
 
-    @classmethod
-    def of(cls, handed: Sequence[Any]) -> Self:
-        """Take what the one test has handed over."""
-        (one,) = handed
-        return msgspec.convert(_with_violations_counted(one), cls)
-
-    def tried(self) -> str:
-        """Say in a line what was tried."""
-        return (
-            f"{self.worlds:,} seeds: {self.events:,} events, {self.virtual_hours:,.0f} virtual hours, "
-            f"{sum(self.faults.values()):,} faults"
+    def in_words(self) -> Words:
+        """Say it."""
+        return Words(
+            tried=(
+                f"{self.worlds:,} seeds: {self.events:,} events, {self.virtual_hours:,.0f} virtual hours, "
+                f"{sum(self.faults.values()):,} faults"
+            ),
+            violations=_violations(self.violations, self.worlds, "worlds"),
+            rows=[
+                ("seeds", f"{self.worlds:,}"),
+                ("events", f"{self.events:,}"),
+                ("virtual hours", f"{self.virtual_hours:,.1f}"),
+                ("faults", f"{sum(self.faults.values()):,}"),
+                *((f"… {kind}", f"{count:,}") for kind, count in Counter(self.faults).most_common()),
+                ("situations that must be reached, and were", f"{len(self.situations)}"),
+                ("… of these the rarest", _counts(dict(Counter(self.situations).most_common()[:-4:-1]))),
+            ],
         )
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.violations, self.worlds, "worlds")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
-        return [
-            ("seeds", f"{self.worlds:,}"),
-            ("events", f"{self.events:,}"),
-            ("virtual hours", f"{self.virtual_hours:,.1f}"),
-            ("faults", f"{sum(self.faults.values()):,}"),
-            *((f"… {kind}", f"{count:,}") for kind, count in Counter(self.faults).most_common()),
-            ("situations that must be reached, and were", f"{len(self.situations)}"),
-            ("… of these the rarest", _counts(dict(Counter(self.situations).most_common()[:-4:-1]))),
-        ]
 
 
 class CrashPoints(msgspec.Struct, frozen=True, tag="crash_points"):
@@ -103,24 +106,20 @@ class CrashPoints(msgspec.Struct, frozen=True, tag="crash_points"):
             violations=sum(len(one["violations"]) for one in handed),
         )
 
-    def tried(self) -> str:
-        """Say in a line what was tried."""
-        return f"{self.shapes} shapes of workflow: {self.singles:,} single crashes, {self.pairs:,} pairs"
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.violations, self.singles + self.pairs, "crashes and pairs")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
-        return [
-            ("shapes of workflow", f"{self.shapes}"),
-            ("crash points, one by one", f"{self.singles:,}"),
-            ("pairs of crashes", f"{self.pairs:,}"),
-        ]
+    def in_words(self) -> Words:
+        """Say it."""
+        return Words(
+            tried=f"{self.shapes} shapes of workflow: {self.singles:,} single crashes, {self.pairs:,} pairs",
+            violations=_violations(self.violations, self.singles + self.pairs, "crashes and pairs"),
+            rows=[
+                ("shapes of workflow", f"{self.shapes}"),
+                ("crash points, one by one", f"{self.singles:,}"),
+                ("pairs of crashes", f"{self.pairs:,}"),
+            ],
+        )
 
 
-class RandomKills(msgspec.Struct, frozen=True, tag="random_kills"):
+class RandomKills(_OfOneTest, frozen=True, tag="random_kills"):
     """Kills of drivers, fork servers and workers."""
 
     kills: dict[str, int]
@@ -135,7 +134,7 @@ class RandomKills(msgspec.Struct, frozen=True, tag="random_kills"):
 
     @classmethod
     def of(cls, handed: Sequence[Any]) -> Self:
-        """Take what the one test has handed over."""
+        """Take what the test has handed over; of times of recovery their spread, by what was killed and in all."""
         (one,) = handed
         times: dict[str, list[float]] = one["recoveries"]
         together = [seconds for found in times.values() for seconds in found]
@@ -143,31 +142,26 @@ class RandomKills(msgspec.Struct, frozen=True, tag="random_kills"):
             "recovery": Spread.of(together) if together else None,
             "recovery_of": {victim: Spread.of(found) for victim, found in times.items()},
         }
-        return msgspec.convert(_with_violations_counted(one) | spreads, cls, from_attributes=True)
+        return super().of([one | spreads])
 
-    def tried(self) -> str:
-        """Say in a line what was tried."""
+    def in_words(self) -> Words:
+        """Say it."""
         recovery = f"; from kill to first new step: {self.recovery.describe()}" if self.recovery else ""
-        return f"{sum(self.kills.values()):,} kills under {self.runs:,} runs{recovery}"
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.violations, self.runs, "runs")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
         by_victim = [(f"… a {victim} killed", spread.describe()) for victim, spread in sorted(self.recovery_of.items())]
-        return [
-            ("kills", _counts({f"of {victim}s": count for victim, count in self.kills.items()})),
-            ("runs", f"{self.runs:,}, taken over {self.takeovers:,} times"),
-            ("side effects", f"{self.effects:,}, of which {self.repeated:,} a second time: their record was lost"),
-            ("records checked", f"{self.records:,}"),
-            ("from kill to first new step", self.recovery.describe() if self.recovery else "none seen"),
-            *by_victim,
-        ]
+        return Words(
+            tried=f"{sum(self.kills.values()):,} kills under {self.runs:,} runs{recovery}",
+            violations=_violations(self.violations, self.runs, "runs"),
+            rows=[
+                ("kills", _counts({f"of {victim}s": count for victim, count in self.kills.items()})),
+                ("runs", f"{self.runs:,}, taken over {self.takeovers:,} times"),
+                *_side_effects(self),
+                ("from kill to first new step", self.recovery.describe() if self.recovery else "none seen"),
+                *by_victim,
+            ],
+        )
 
 
-class SystemCalls(msgspec.Struct, frozen=True, tag="system_calls"):
+class SystemCalls(_OfOneTest, frozen=True, tag="system_calls"):
     """Processes killed on entering a system call of their store."""
 
     stride: int
@@ -179,32 +173,21 @@ class SystemCalls(msgspec.Struct, frozen=True, tag="system_calls"):
     records: int
     violations: int
 
-    @classmethod
-    def of(cls, handed: Sequence[Any]) -> Self:
-        """Take what the one test has handed over."""
-        (one,) = handed
-        return msgspec.convert(_with_violations_counted(one), cls)
-
-    def tried(self) -> str:
-        """Say in a line what was tried."""
-        return f"{sum(self.cuts.values()):,} cuts at system calls, each in a run of its own"
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.violations, self.runs, "runs")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
+    def in_words(self) -> Words:
+        """Say it."""
         every = "at every call" if self.stride == 1 else f"of the loop's writes each {self.stride}th"
-        return [
-            (f"cuts, {every}", _counts(self.cuts)),
-            ("runs that had results on record when cut", f"{self.recorded:,} of {self.runs:,}"),
-            ("side effects", f"{self.effects:,}, of which {self.repeated:,} a second time: their record was lost"),
-            ("records checked", f"{self.records:,}"),
-        ]
+        return Words(
+            tried=f"{sum(self.cuts.values()):,} cuts at system calls, each in a run of its own",
+            violations=_violations(self.violations, self.runs, "runs"),
+            rows=[
+                (f"cuts, {every}", _counts(self.cuts)),
+                ("runs that had results on record when cut", f"{self.recorded:,} of {self.runs:,}"),
+                *_side_effects(self),
+            ],
+        )
 
 
-class PowerCuts(msgspec.Struct, frozen=True, tag="power_cuts"):
+class PowerCuts(_OfOneTest, frozen=True, tag="power_cuts"):
     """Power cuts under a disk with a volatile cache."""
 
     cuts: int
@@ -217,32 +200,22 @@ class PowerCuts(msgspec.Struct, frozen=True, tag="power_cuts"):
     resumed: int
     violations: int
 
-    @classmethod
-    def of(cls, handed: Sequence[Any]) -> Self:
-        """Take what the one test has handed over."""
-        (one,) = handed
-        return msgspec.convert(_with_violations_counted(one) | {"lost": len(one["lost"])}, cls)
-
-    def tried(self) -> str:
-        """Say in a line what was tried."""
-        return f"{self.cuts:,} power cuts; {self.lost:,} of {self.told:,} acknowledgements lost"
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.lost + self.violations, self.cuts, "power cuts")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
-        return [
-            ("cuts", f"{self.cuts:,}, among {self.writes:,} writes and {self.flushes:,} flushes"),
-            ("acknowledged before a cut", f"{self.told:,}"),
-            ("… and lost", f"{self.lost:,}"),
-            ("read after a cut", f"{self.records:,} records, {self.blobs:,} blobs"),
-            ("runs resumed", f"{self.resumed:,}"),
-        ]
+    def in_words(self) -> Words:
+        """Say it."""
+        return Words(
+            tried=f"{self.cuts:,} power cuts; {self.lost:,} of {self.told:,} acknowledgements lost",
+            violations=_violations(self.lost + self.violations, self.cuts, "power cuts"),
+            rows=[
+                ("cuts", f"{self.cuts:,}, among {self.writes:,} writes and {self.flushes:,} flushes"),
+                ("acknowledged before a cut", f"{self.told:,}"),
+                ("… and lost", f"{self.lost:,}"),
+                ("read after a cut", f"{self.records:,} records, {self.blobs:,} blobs"),
+                ("runs resumed", f"{self.resumed:,}"),
+            ],
+        )
 
 
-class Damage(msgspec.Struct, frozen=True, tag="damage"):
+class Damage(_OfOneTest, frozen=True, tag="damage"):
     """Stores with flipped bits, cut files, torn sectors and misplaced pages."""
 
     kinds: dict[str, int]
@@ -254,42 +227,39 @@ class Damage(msgspec.Struct, frozen=True, tag="damage"):
     resumed: int
     violations: int
 
-    @classmethod
-    def of(cls, handed: Sequence[Any]) -> Self:
-        """Take what the one test has handed over."""
-        (one,) = handed
-        return msgspec.convert(_with_violations_counted(one), cls)
-
-    def tried(self) -> str:
-        """Say in a line what was tried."""
-        return (
-            f"{sum(self.kinds.values()):,} damaged stores: {self.detected:,} detected, {self.harmless:,} harmless, "
-            f"{self.violations:,} harmful"
-        )
-
-    def broken(self) -> Violations:
-        """Say what went wrong."""
-        return Violations(self.violations, sum(self.kinds.values()), "damaged stores")
-
-    def rows(self) -> list[tuple[str, str]]:
-        """Give the figures one by one."""
+    def in_words(self) -> Words:
+        """Say it."""
         unseen = f" ({_counts(self.unseen)}; `regrow doctor` names {self.noticed:,} of them)" if self.unseen else ""
-        return [
-            ("damaged stores, by kind", _counts(self.kinds)),
-            ("detected and refused by name", f"{self.detected:,}"),
-            ("harmless: it hit nothing in use", f"{self.harmless:,}"),
-            ("the log's end lost, as in a power cut before that commit", f"{self.tail_lost:,}"),
-            ("outside of the chains, and taken for true", f"{sum(self.unseen.values()):,}{unseen}"),
-            ("harmful", f"{self.violations:,}"),
-            ("unfinished runs that went on in damaged stores", f"{self.resumed:,}"),
-        ]
+        return Words(
+            tried=(
+                f"{sum(self.kinds.values()):,} damaged stores: {self.detected:,} detected, {self.harmless:,} harmless, "
+                f"{self.violations:,} harmful"
+            ),
+            violations=_violations(self.violations, sum(self.kinds.values()), "damaged stores"),
+            rows=[
+                ("damaged stores, by kind", _counts(self.kinds)),
+                ("detected and refused by name", f"{self.detected:,}"),
+                ("harmless: it hit nothing in use", f"{self.harmless:,}"),
+                ("the log's end lost, as in a power cut before that commit", f"{self.tail_lost:,}"),
+                ("outside of the chains, and taken for true", f"{sum(self.unseen.values()):,}{unseen}"),
+                ("harmful", f"{self.violations:,}"),
+                ("unfinished runs that went on in damaged stores", f"{self.resumed:,}"),
+            ],
+        )
 
 
 Figures = Worlds | CrashPoints | RandomKills | SystemCalls | PowerCuts | Damage
 
 
-def _with_violations_counted(handed: Mapping[str, Any]) -> dict[str, Any]:
-    return {**handed, "violations": len(handed["violations"])}
+def _violations(found: int, of: int, what: str) -> str:
+    return f"{found:,} of {of:,} {what}"
+
+
+def _side_effects(found: RandomKills | SystemCalls) -> list[tuple[str, str]]:
+    return [
+        ("side effects", f"{found.effects:,}, of which {found.repeated:,} a second time: their record was lost"),
+        ("records checked", f"{found.records:,}"),
+    ]
 
 
 def _counts(found: Mapping[str, int]) -> str:

@@ -65,7 +65,8 @@ def _told(campaign: Campaign, result: Result) -> tuple[str, str]:
     """Say what was tried, and what went wrong."""
     if result.figures is not None:
         failed = f"; tests failed: {len(result.failed)}" if result.failed else ""
-        return result.figures.tried(), result.figures.broken().describe() + failed
+        words = result.figures.in_words()
+        return words.tried, words.violations + failed
     sizes = ", ".join(f"`{name}={value}`" for name, value in campaign.sizes.items())
     return f"{result.tests:,} tests at {sizes}", f"{len(result.failed):,} of {result.tests:,} tests"
 
@@ -113,7 +114,7 @@ def _campaign(campaign: Campaign, result: Result | None) -> Iterable[str]:
     if result.why_none:
         yield _prose(f"No figures: {result.why_none}.")
     else:
-        rows = result.figures.rows() if result.figures is not None else [("tests", f"{result.tests:,}")]
+        rows = result.figures.in_words().rows if result.figures is not None else [("tests", f"{result.tests:,}")]
         yield _table(("what", "figure"), [*rows, ("violations", _told(campaign, result)[1])])
     if result.failed:
         yield "".join(f"- **failed:** `{test}`\n" for test in result.failed)

@@ -86,7 +86,8 @@ def describe(result: Result) -> str:
     if result.failed:
         return f"FAILED: {', '.join(result.failed)}"
     if result.figures is not None:
-        return f"{result.figures.tried()}; violations: {result.figures.broken().describe()}"
+        words = result.figures.in_words()
+        return f"{words.tried}; violations: {words.violations}"
     return result.why_none or f"{result.tests} tests passed"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -55,17 +56,18 @@ def only(store):
     return Journal(store, row)
 
 
+@contextlib.contextmanager
 def commands():
-    """Give a function that starts `regrow` on the store ``home``, and one that ends what is left."""
+    """Give a function that starts `regrow` on the store ``home``; what is left of that at the end is killed."""
     started = []
 
     def start(*arguments):
         started.append(Command(len(started), arguments))
         return started[-1]
 
-    def end():
+    try:
+        yield start
+    finally:
         for one in started:
             one.kill()
             one.wait()
-
-    return start, end

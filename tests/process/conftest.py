@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import regrow
 from regrow.engine.invariants import check_run
 from regrow.journal.records import unseal_all
 from regrow.journal.sqlite import SqliteStore
+
+from .commands import commands
 
 # A ledger is a file outside of the journal to which each executed body appends a line: what really happened.
 _PRELUDE = """
@@ -163,3 +166,16 @@ def program(tmp_path):
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture
+def store():
+    """The store in the working directory that `command` works on."""
+    with contextlib.closing(SqliteStore("home")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def command(store):  # the store comes first, so that there is one to look at
+    with commands() as start:
+        yield start

@@ -165,7 +165,8 @@ def test_killed_and_started_again_it_goes_on(tmp_path):
 
 
 def test_a_winner_whose_worker_is_preempted_is_trained_on_from_its_last_epoch(cheap, tmp_path):
-    from regrow.authoring.run import drive, open_run
+    from regrow.authoring.driving import drive
+    from regrow.authoring.opening import open_run
     from regrow.cli.chaos import SpotNotice, Workers
 
     workers, said = Workers(), []

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 
 import pytest
 
 from regrow.journal.records import CallSucceeded, RunEnded
-from regrow.journal.sqlite import SqliteStore
 
-from .commands import AGENTS, begun, commands, ended, only
+from .commands import AGENTS, begun, ended, only
 from .observed import effects, is_gone, wait_until
 
 pytestmark = [pytest.mark.process, pytest.mark.promise("P8")]
-
-
-@pytest.fixture
-def command(store):  # the store comes first, so that there is one to look at
-    start, end = commands()
-    yield start
-    end()
-
-
-@pytest.fixture
-def store():
-    with contextlib.closing(SqliteStore("home")) as opened:
-        yield opened
 
 
 def run_of(start, agent, *options):

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
 import pytest
 
 from regrow.journal.records import AttemptFailed, CallSucceeded, DriverClosed
-from regrow.journal.sqlite import SqliteStore
 
-from .commands import AGENTS, begun, commands, ended, heard, only
+from .commands import AGENTS, begun, ended, heard, only
 from .observed import counted, effects
 
 pytestmark = [pytest.mark.process, pytest.mark.promise("P2", "P8")]
-
-
-@pytest.fixture
-def command(store):  # the store comes first, so that there is one to look at
-    start, end = commands()
-    yield start
-    end()
-
-
-@pytest.fixture
-def store():
-    with contextlib.closing(SqliteStore("home")) as opened:
-        yield opened
 
 
 def succeeded(store):

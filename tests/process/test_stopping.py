@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 
 import pytest
 
-from regrow.journal.sqlite import SqliteStore
-
-from .commands import AGENTS, begun, commands, ended
+from .commands import AGENTS, begun, ended
 from .observed import effects, wait_until
 
 pytestmark = [pytest.mark.process]
 
 PROMISED_SECONDS = 2.0
-"""Within which no step begins any more (issue 5), counted from the return of the command."""
-
-
-@pytest.fixture
-def command(store):  # the store comes first, so that there is one to look at
-    start, end = commands()
-    yield start
-    end()
-
-
-@pytest.fixture
-def store():
-    with contextlib.closing(SqliteStore("home")) as opened:
-        yield opened
+"""Within which no step begins any more, counted from the return of the command."""
 
 
 def moments(who=""):

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import regrow
-from regrow.authoring import home
-from regrow.authoring import run as authoring
+from regrow.authoring import home, opening
+from regrow.authoring.driving import drive
 from regrow.codec import frames
 from regrow.engine.host import Host
 from regrow.executors.inline import InlineExecutor
@@ -198,9 +198,9 @@ def name_no_machine(clock: Clock) -> None:
     clean = frames.clean
     frames.clean = lambda text: Path(text).name if Path(text).is_absolute() else clean(text)
     frames.is_own = lambda file: Path(file) == Path(__file__)
-    authoring.time = clock
-    authoring.source_of = lambda function: "make_journal.py"
-    authoring.new_run_id = lambda now, key=None: ids.new_run_id(now, key=key, entropy=bytes(11))
+    opening.time = clock
+    opening.source_of = lambda function: "make_journal.py"
+    opening.new_run_id = lambda now, key=None: ids.new_run_id(now, key=key, entropy=bytes(11))
     platform.python_version = lambda: "3.11.7"
 
 
@@ -238,7 +238,7 @@ def retry(store: SqliteStore, host: Host) -> None:
     run = store.by_key("default", "failed").id
     driver = host.take_up(run, retry_as="somebody@somewhere")
     with suppress(Unfit):
-        authoring.drive(host, driver, failing, ("age",), {})
+        drive(host, driver, failing, ("age",), {})
 
 
 def main(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes the journal that `test_format_2.py` reads: ``PYTHONPATH=src python tests/store/make_journal_2.py``.
+"""Writes the journal that `test_format_2.py` reads: ``PYTHONPATH=src python -m tests.store.make_journal_2``.
 
 It holds what format 2 added: worker processes, checkpoints, remedies and budgets, and the sizes that were remembered.
 The records are written down here, each field by name and none with its default, so that the test knows what must come
@@ -8,10 +8,6 @@ back. Written once, it is never written again; see `make_journal.py`.
 from __future__ import annotations
 
 import hashlib
-import shutil
-import socket
-import sys
-from pathlib import Path
 
 from regrow.codec import encode
 from regrow.codec.error_record import ErrorRecord
@@ -23,22 +19,21 @@ from regrow.journal.records import (
     CheckpointSaved,
     DriverOpened,
     Event,
-    Record,
     RecordedFallback,
     RunCreated,
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
     WorkerStarted,
-    seal,
 )
 from regrow.journal.sqlite import SqliteStore
-from regrow.journal.store import Entry, NewRun, SizeSeen
+from regrow.journal.store import NewRun, SizeSeen
 from regrow.remedies import Extend, Grow, Resume, RetryAfter
 from regrow.values.policies import Bounds
 from regrow.values.resources import Resources
 
-FOLDER = Path(__file__).with_name("data") / "journal-2"
+from .kept import append_all, write_once
+
 HOLDER = "somebody@somewhere pid 1 (00000000)"
 RUN = "01JGFJJZ000000000000000000"
 MI = 2**20
@@ -163,14 +158,7 @@ def write(store: SqliteStore) -> None:
     epoch = store.claim(RUN, HOLDER)
     for content in (DROPPED, SAVED, FILE):
         assert store.blobs.put(content) == digest(content)
-    previous = b""
-    entries = []
-    for seq, event in enumerate(EVENTS, start=1):
-        record = Record(seq, 1_735_689_600.0 + seq / 4, "driver", epoch, previous, event)
-        stored = seal(record)
-        previous = stored.hash
-        entries.append(Entry(RUN, epoch, stored, getattr(event, "blobs", ()), time=record.time))
-    assert store.append(entries) == frozenset()
+    append_all(store, RUN, epoch, EVENTS, 1_735_689_600.0)
     store.release_blobs(RUN, checkpoint(1, DROPPED).blobs)
     store.blobs.delete(digest(DROPPED))
     for seen in SIZES:
@@ -178,21 +166,5 @@ def write(store: SqliteStore) -> None:
     store.release(RUN, epoch)
 
 
-def main() -> None:
-    if FOLDER.exists():
-        raise SystemExit(f"{FOLDER} is there, and stays as it is")
-    store = SqliteStore(FOLDER)
-    write(store)
-    store._writer.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    store.close()
-    (FOLDER / ".gitignore").unlink()
-    for file in (path for path in FOLDER.rglob("*") if path.is_file()):
-        file.chmod(0o644)
-        if any(name.encode() in file.read_bytes() for name in (socket.gethostname(), str(Path.cwd()), sys.prefix)):
-            shutil.rmtree(FOLDER)
-            raise SystemExit(f"{file} names this machine")
-    print(f"written to {FOLDER}:", *sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*")))
-
-
 if __name__ == "__main__":
-    main()
+    write_once(2, write)

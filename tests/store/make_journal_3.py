@@ -1,4 +1,4 @@
-"""Writes the journal that `test_format_3.py` reads: ``PYTHONPATH=src python tests/store/make_journal_3.py``.
+"""Writes the journal that `test_format_3.py` reads: ``PYTHONPATH=src python -m tests.store.make_journal_3``.
 
 It holds what format 3 added: forks, questions and their answers, signals, cache hits, memories, and the orders that
 people give. Each field of a record is written down by name and none with its default. Written once, it is never written
@@ -6,11 +6,6 @@ again; see `make_journal.py`.
 """
 
 from __future__ import annotations
-
-import shutil
-import socket
-import sys
-from pathlib import Path
 
 from regrow.codec import encode
 from regrow.codec.error_record import ErrorRecord
@@ -28,18 +23,18 @@ from regrow.journal.records import (
     CallSucceeded,
     DriverOpened,
     Event,
-    Record,
     RunCreated,
     RunForked,
     Said,
     SignalTaken,
-    seal,
+    Spent,
 )
 from regrow.journal.sqlite import SqliteStore
-from regrow.journal.store import Entry, NewRun
+from regrow.journal.store import NewRun
 from regrow.remedies import AskHuman
 
-FOLDER = Path(__file__).with_name("data") / "journal-3"
+from .kept import append_all, write_once
+
 HOLDER = "somebody@somewhere pid 1 (00000000)"
 RUN = "01JGFJJZ000000000000000000"
 PARENT = "01JGFJJX000000000000000000"
@@ -69,7 +64,7 @@ QUESTION = Question(
 )
 SHOWN = encode_question(QUESTION)
 ASK_ID = "0123456789abcdef"
-HIT = CacheHit(run=PARENT, path="agent#1/price#1", time=NOW - 60.0, seconds=1.5)
+HIT = CacheHit(run=PARENT, path="agent#1/price#1", time=NOW - 60.0, seconds=1.5, cost=4_200_000)
 
 EVENTS: list[Event] = [
     RunCreated(
@@ -127,6 +122,7 @@ EVENTS: list[Event] = [
         error=ErrorRecord(type="builtins:ValueError", message="no such city"),
         hit=HIT,
     ),
+    Spent(path=COST.path, attempt=2, amount=150, on="one token"),
     CallSucceeded(call=APPEND, attempt=1, started=NOW + 5.5, value=encode(["customers/42", 1, b"hash"])),
     AttemptFailed(
         call=AGENT,
@@ -148,16 +144,10 @@ ARTIFACT = Artifact(key="key of price", ref="module:price", origin=HIT, value=en
 def write(store: SqliteStore) -> None:
     store.create(NewRun(RUN, "module:agent", NOW, "shared", "a project"))
     epoch = store.claim(RUN, HOLDER)
-    previous = b""
-    entries = []
-    for seq, event in enumerate(EVENTS, start=1):
-        record = Record(seq, NOW + seq / 4, "driver", epoch, previous, event)
-        stored = seal(record)
-        previous = stored.hash
-        entries.append(Entry(RUN, epoch, stored, time=record.time))
-    assert store.append(entries) == frozenset()
+    append_all(store, RUN, epoch, EVENTS, NOW)
     store.asks.post(RUN, "a project", NewAsk(id=ASK_ID, asked=NOW, shown=SHOWN, remind=3600.5))
     store.asks.answer(ASK_ID, Answer("alice", "local user", NOW + 1.5, b"true", "yes", "called her"))
+    store.signals.expect(RUN, "sooner", "key of wait")
     store.signals.send(RUN, "later", b"5", "somebody@somewhere", NOW + 3.5)
     granted = store.cache.look_up(ARTIFACT.key, run=RUN, path=PRICE.path, now=NOW)
     assert isinstance(granted, Granted)
@@ -173,21 +163,5 @@ def write(store: SqliteStore) -> None:
     store.release(RUN, epoch)
 
 
-def main() -> None:
-    if FOLDER.exists():
-        raise SystemExit(f"{FOLDER} is there, and stays as it is")
-    store = SqliteStore(FOLDER)
-    write(store)
-    store._writer.execute("VACUUM; PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    store.close()
-    (FOLDER / ".gitignore").unlink()
-    for file in (path for path in FOLDER.rglob("*") if path.is_file()):
-        file.chmod(0o644)
-        if any(name.encode() in file.read_bytes() for name in (socket.gethostname(), str(Path.cwd()), sys.prefix)):
-            shutil.rmtree(FOLDER)
-            raise SystemExit(f"{file} names this machine")
-    print(f"written to {FOLDER}:", *sorted(str(path.relative_to(FOLDER)) for path in FOLDER.rglob("*")))
-
-
 if __name__ == "__main__":
-    main()
+    write_once(3, write)

@@ -16,6 +16,14 @@ def a_terminal_as_users_have_it(monkeypatch):
     monkeypatch.delenv("BUILD_NUMBER", raising=False)
 
 
+SETTINGS = """
+[pytest]
+filterwarnings =
+    error
+    ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning
+"""
+"""Strict; but plugins are loaded here already, and if that was by `pytest --assert=plain`, they are not rewritten."""
+
 CONFTEST = 'pytest_plugins = ["regrow.testing.pytest_plugin"]'
 
 SOUND = """
@@ -50,7 +58,7 @@ def test_an_order(regrow_store, regrow_effects):
 def suite(pytester, monkeypatch):
     """Give a function that runs a user's suite, in this process, and gives pytest's result."""
     monkeypatch.delenv("REGROW_HOME")
-    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makeini(SETTINGS)
     pytester.makeconftest(CONFTEST)
 
     def run(source, *options):
