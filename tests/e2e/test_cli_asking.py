@@ -33,6 +33,11 @@ async def asks(text: str = "hello") -> list:
 @regrow.task
 async def listens() -> int:
     return await regrow.wait_for("go", int)
+
+
+@regrow.task(isolate=True)
+async def listens_apart() -> int:
+    return await regrow.wait_for("go", int)
 """
 
 
@@ -74,6 +79,13 @@ def test_a_run_is_answered_question_by_question_and_goes_on_each_time(asker):
     assert (unfit.code, unfit.err) == (2, "regrow: answer: it must be true or false; it is 3\n")
     done = asker.regrow("answer", ask["id"][-6:], "--yes", "--why", "looked at it")
     assert "go on with: regrow resume" in done.err
+    given = asker.regrow("show", "k").out
+    assert "waits for an answer" not in given
+    assert "has been answered, by " in given
+    assert "(go on with that: regrow resume " in given
+    why = asker.regrow("why", "k").out
+    assert f"regrow inbox {ask['id']}" not in why
+    assert "go on with what " in why
     late = asker.regrow("answer", ask["id"], "--no")
     assert late.code == 2
     assert "the first answer counts" in late.err
@@ -81,6 +93,9 @@ def test_a_run_is_answered_question_by_question_and_goes_on_each_time(asker):
     ask, _ = interrupted_at(asker, "Which plan?", "resume", "k")
     unfit = asker.regrow("answer", ask["id"], "--value", '{"title": "t", "steps": [1, "x"]}')
     assert unfit.err == 'regrow: answer.steps[1]: it must be a whole number; it is "x"\n'
+    unknown = asker.regrow("answer", ask["id"], "--value", '{"title": "t", "steps": [1], "setps": [2]}')
+    assert unknown.code == 2
+    assert unknown.err == "regrow: answer.setps: there is no such field; there are title, steps\n"
     assert asker.regrow("answer", ask["id"], "--value", '{"title": "t", "steps": [1]}').code == 0
 
     ask, _ = interrupted_at(asker, "Which colour?", "resume", "k")
@@ -105,7 +120,35 @@ def test_a_signal_is_sent_before_it_is_waited_for(asker):
     while asker.regrow("show", "k", "--json").code:
         pass
     asker.end(child, signal.SIGINT)
-    assert "go on with: regrow resume" in asker.regrow("signal", "k", "go", "7").err
+    asker.regrow("signal", "k", "go", "7")
+    ran = asker.regrow("signal", "k", "nobody's")
+    assert "go on with: regrow resume" in ran.err
+    assert "waits for a signal" in ran.err
+    assert asker.regrow("resume", "k").out == "7\n"
+
+
+@pytest.mark.parametrize("task", ["listens", "listens_apart"])
+def test_a_run_that_waits_for_a_signal_alone_says_so_until_it_has_come(asker, task):
+    child = asker.begin("run", "asker.py", task, "--key", "k")
+    while (seen := asker.regrow("show", "k", "--json")).code or seen.json["run"]["waits_for_signal"] is None:
+        pass
+    assert seen.json["run"]["status"] == "running"
+    ran = asker.end(child, signal.SIGINT)
+    assert "it waits for the signal 'go' (regrow signal" in ran.err
+    assert "the signal 'go'" in asker.regrow("ls", "--status", "waiting").out
+    assert "waits for the signal 'go'" in asker.regrow("show", "k").out
+    why = asker.regrow("why", "k").out
+    assert f"{task} waits for the signal 'go'" in why
+    assert "go JSON" in why
+    slip = asker.regrow("signal", "k", "og", "7")
+    assert slip.code == 0
+    assert "waits for a signal 'og' now; it waits for 'go'. This one stays for later" in slip.err
+    as_json = asker.regrow("signal", "k", "og", "7", "--json").json
+    assert (as_json["awaited"], as_json["waits_for"], as_json["place"]) == (False, ["go"], 2)
+    sent = asker.regrow("signal", "k", "go", "7", "--json")
+    assert "for later" not in sent.err
+    assert sent.json["awaited"]
+    assert asker.regrow("ls", "--json").json["runs"][0]["status"] == "interrupted"
     assert asker.regrow("resume", "k").out == "7\n"
 
 

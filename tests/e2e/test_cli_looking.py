@@ -92,6 +92,29 @@ def test_an_error_is_a_document_as_well_when_one_was_asked_for(desk):
     assert ran.json["error"]["kind"] == "UnknownRun"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "kind", "code"),
+    [
+        (("run", "nope.py"), "Mistake", 2),
+        (("run", "agent.py", "agent", "--quest", "q"), "Mistake", 2),
+        (("show",), "MissingParameter", 2),
+        (("nope",), "UsageError", 2),
+    ],
+)
+def test_an_error_in_what_was_typed_is_a_document_too(desk, arguments, kind, code):
+    ran = desk.regrow(*arguments, "--json")
+    assert (ran.code, ran.json["error"]["kind"], ran.json["error"]["exit_code"]) == (code, kind, code)
+    assert ran.json["error"]["message"] in ran.err
+    assert desk.regrow(*arguments).out == ""
+
+
+def test_debug_has_no_document_and_offers_none(desk):
+    assert "--json" not in desk.regrow("debug", "--help").out
+    assert "--store" in desk.regrow("debug", "--help").out
+    ran = desk.regrow("debug", "@last", "--json")
+    assert (ran.code, ran.json["error"]["kind"]) == (2, "NoSuchOption")
+
+
 def test_show_as_json_holds_the_whole_tree(desk):
     desk.regrow("run", "agent.py", "agent", "--question", "q", "--width", "9")
     (root,) = desk.regrow("show", "@last", "--json").json["calls"]

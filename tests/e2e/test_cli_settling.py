@@ -4,6 +4,8 @@ import signal
 
 import pytest
 
+from regrow.values.ids import idempotency_key
+
 pytestmark = pytest.mark.e2e
 
 
@@ -55,6 +57,38 @@ def unknown_outcome(desk):
     assert "OutcomeUnknown" in stopped.err
     assert desk.trace() == ["pay 7"]
     return desk.regrow("why", "@last")
+
+
+def test_a_killed_run_shows_the_key_of_its_once_only_call_and_the_two_ways_to_decide_at_once(desk):
+    child = desk.begin("run", "agent.py", "shop", "--key", "k")
+    child.communicate(timeout=60)
+    run = desk.regrow("show", "k", "--json").json["run"]["id"]
+    for view in ("show", "why"):
+        shown = desk.regrow(view, "k").out
+        assert idempotency_key(run, "shop#1/pay#1") in shown, view
+        assert "'shop#1/pay#1' --happened JSON" in shown, view
+        assert "'shop#1/pay#1' --did-not-happen" in shown, view
+
+
+def test_under_a_stop_why_and_doctor_name_it_and_how_to_lift_it(desk):
+    child = desk.begin("run", "agent.py", "slow", "--key", "k")
+    desk.wait_for_trace(2)
+    desk.end(child, signal.SIGINT)
+    desk.regrow("pause", "k")
+    assert "1 run is paused" in desk.regrow("doctor").out
+    desk.regrow("stop", "--all", "--reason", "it deletes files")
+    why, doctor = desk.regrow("why", "k"), desk.regrow("doctor")
+    ways = why.out[why.out.index("ways on") :]
+    assert ways.index("regrow stop --lift --all") < ways.index("regrow resume")
+    assert "it deletes files" in ways
+    assert desk.regrow("why", "k", "--json").json["stop"]["reason"] == "it deletes files"
+    assert doctor.code == 0
+    assert "this store is stopped, by " in doctor.out
+    assert "it deletes files; to lift that: regrow stop --lift --all" in doctor.out
+    assert desk.regrow("stop", "--lift", "--all").code == 0
+    assert "stop" not in desk.regrow("why", "k").out
+    assert desk.regrow("why", "k", "--json").json["stop"] is None
+    assert "stopped" not in desk.regrow("doctor").out
 
 
 def test_a_once_only_call_that_happened_is_resolved_and_never_executed_again(desk):

@@ -65,6 +65,19 @@ def test_a_fork_may_be_made_now_and_run_later(pipeline):
     assert pipeline.trace() == ["score 4", "score 5"]
 
 
+def test_a_result_whose_type_is_not_known_is_said_to_be_unchecked(pipeline):
+    wrong = pipeline.regrow("fork", "first", "--replace", 'score#2={"value": "x"}')
+    assert (wrong.code, "not checked" in wrong.err) == (2, False)
+    right = pipeline.regrow("fork", "first", "--replace", 'score#2={"value": 100}')
+    assert (right.code, "not checked" in right.err) == (0, False)
+    unloaded = pipeline.regrow("fork", "first", "--replace", "score#2=100", "--no-run", "--json")
+    assert unloaded.json["unchecked"] == ["pipeline#1/score#2"]
+    assert "pipeline#1/score#2 is taken as plain JSON and was not checked, since the code was not" in unloaded.err
+    (pipeline.folder / "pipeline.py").write_text(PIPELINE.replace(") -> Score:", "):"), "utf-8")
+    untyped = pipeline.regrow("fork", "first", "--replace", "score#2=100")
+    assert "not checked, since the code does not say of what type it is" in untyped.err
+
+
 def test_a_fork_with_another_input_keeps_what_still_fits(pipeline):
     ran = pipeline.regrow("fork", "first", "--set", "places=7")
     assert ran.out == "28.0\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import host_of, workers
-from regrow.authoring.run import drive, open_run
+from regrow.authoring.opening import open_run
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
 from regrow.healing.ladder import Ladder
@@ -324,6 +326,28 @@ def test_waiting_for_a_signal_has_an_end_if_one_is_wanted():
     running = Running(agent)
     assert isinstance(running.result, regrow.NoAnswer)
     assert str(running.result) == "agent#1/wait_for#1: no signal 'go' came within 0 s"
+
+
+def test_a_run_says_which_signals_it_waits_for_while_it_does_and_no_longer():
+    @regrow.task
+    async def agent() -> str:
+        for name in ("in vain", "soon"):
+            with contextlib.suppress(regrow.NoAnswer):
+                await regrow.wait_for(name, timeout=0.3)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(regrow.wait_for("given up"), 0.3)
+        return await regrow.wait_for("last")
+
+    running = Running(agent)
+    run = running.driver.run
+    expected = running.store.signals.expected
+    for name in ("in vain", "soon", "given up", "last"):
+        wait_until(lambda name=name: expected(run) == [name])
+    row = running.store.get(run)
+    assert (row.status, row.waits_for_signal) == ("running", "last")
+    regrow.signal(run, "last", "now", store=running.store)
+    assert running.result == "now"
+    assert expected(run) == []
 
 
 def test_a_signal_to_no_run_is_refused():

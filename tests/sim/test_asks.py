@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive
 from regrow.engine import asks
 from regrow.engine.invariants import check_run
 from regrow.journal.asks import Answer, NewAsk, Question

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive
 from regrow.errors import StoreUnavailable
 from regrow.insight.collect import BLOB_GRACE_SECONDS, loose_blobs
 from regrow.journal.cache import RETAINED_SECONDS, Artifact

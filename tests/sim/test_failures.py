@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive
 from regrow.testing import Crash, CrashingStore
 
 from .lives import divergences, ledger, live, note, records_of, state_of

@@ -8,8 +8,9 @@ from collections import Counter
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive, open_run
+from regrow.authoring.opening import open_run
 from regrow.engine.forking import paths_of, plan_fork
 from regrow.engine.invariants import check_run
 from regrow.engine.state import fold

@@ -15,7 +15,7 @@ from regrow.authoring.rehearsal import Rehearsal
 from regrow.engine.forking import paths_of
 from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
-from regrow.journal.records import unseal_all
+from regrow.journal.records import Record, unseal_all
 from regrow.testing import Crash, CrashingStore, MemoryStore
 
 ledger: Counter[str] = Counter()
@@ -152,13 +152,18 @@ def test_where_the_code_itself_failed_its_own_frames_are_there_again() -> None:
     assert frames[-1].f_locals["wrong"] == {"key": "BREAKS!"}
 
 
-def test_where_a_step_failed_the_code_gets_that_failure_again_and_the_step_is_not_run() -> None:
+def failed() -> tuple[MemoryStore, list[Record]]:
+    """Give the store of a run that has failed, and its records."""
     store = MemoryStore()
     with pytest.raises(ValueError, match="no thought"):
         regrow.run(agent, "bad", store=store)
     ledger.clear()
     row = store.runs()[0]
-    records = unseal_all(row.id, store.read(row.id))
+    return store, unseal_all(row.id, store.read(row.id))
+
+
+def test_where_a_step_failed_the_code_gets_that_failure_again_and_the_step_is_not_run() -> None:
+    store, records = failed()
     entered = tasks_that_failed(records)
     seen = rehearsed(store, "bad", records=without_outcomes(records, entered), entered=entered, waits=False)
     assert isinstance(seen.error, ValueError)
@@ -166,12 +171,7 @@ def test_where_a_step_failed_the_code_gets_that_failure_again_and_the_step_is_no
 
 
 def test_a_failed_run_that_is_to_be_retried_goes_on_at_what_had_failed() -> None:
-    store = MemoryStore()
-    with pytest.raises(ValueError, match="no thought"):
-        regrow.run(agent, "bad", store=store)
-    ledger.clear()
-    row = store.runs()[0]
-    records = unseal_all(row.id, store.read(row.id))
+    store, records = failed()
     seen = rehearsed(store, "bad", entered=tasks_that_failed(records), retry=True)
     assert seen.fits
     assert seen.frontier == ("agent#1/inner#1/think#1",)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import host_of
-from regrow.authoring.run import drive
 from regrow.testing import Crash, CrashingStore
 
 from .lives import ledger, live, note, records_of, survives_every_crash

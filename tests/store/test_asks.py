@@ -189,6 +189,48 @@ def test_a_signal_is_taken_once_in_the_order_of_arrival_and_again_under_the_same
     assert [one.name for one in store.signals.waiting(RUN)] == ["stop"]
 
 
+def awaited(store):
+    row = store.get(RUN)
+    return row.status, row.waits_for_signal
+
+
+def test_a_run_whose_signal_has_not_come_says_which_it_waits_for(store):
+    assert awaited(store) == ("interrupted", None)
+    store.signals.expect(RUN, "go", "k1")
+    store.signals.expect(RUN, "go", "k1")
+    assert awaited(store) == ("waiting", "go")
+    assert [row.status for row in store.runs()] == ["interrupted", "waiting"]
+    assert store.signals.expected(RUN) == ["go"]
+    store.signals.expect(RUN, "alarm", "k2")
+    assert store.signals.expected(RUN) == ["alarm", "go"]
+    assert awaited(store) == ("waiting", "alarm")
+    assert store.signals.expected(OTHER) == []
+
+
+def test_a_run_whose_signal_has_come_waits_for_it_no_more(store):
+    store.signals.expect(RUN, "go", "k1")
+    store.signals.send(RUN, "stop", b"1", "me", 1.0)
+    assert awaited(store) == ("waiting", "go")
+    store.signals.send(RUN, "go", b"1", "me", 1.0)
+    assert awaited(store) == ("interrupted", None)
+    store.signals.take(RUN, "go", "k1")
+    assert (awaited(store), store.signals.expected(RUN)) == (("interrupted", None), [])
+
+
+def test_a_wait_that_was_given_up_or_whose_run_is_driven_anew_or_gone_is_forgotten(store):
+    store.signals.expect(RUN, "go", "k1")
+    store.signals.give_back(RUN, "k1")
+    assert awaited(store) == ("interrupted", None)
+    store.signals.expect(RUN, "go", "k1")
+    store.signals.expect(OTHER, "go", "k1")
+    epoch = store.claim(RUN, store.register())
+    store.release(RUN, epoch)
+    assert awaited(store) == ("interrupted", None)
+    assert store.get(OTHER).status == "waiting"
+    store.delete(OTHER)
+    assert store.signals.expected(OTHER) == []
+
+
 def test_two_who_take_at_once_never_get_the_same_signal(place, store):
     for number in range(20):
         store.signals.send(RUN, "go", b"%d" % number, "me", 1.0)
@@ -210,3 +252,25 @@ def test_what_is_shown_is_what_is_hashed(store):
     changed = msgspec.structs.replace(ask.question, text="May I not?")
     assert put_up(store, "c" * 16, text="May I not?").digest != ask.digest
     assert encode_question(changed) != ask.shown
+
+
+def test_who_answers_twice_in_time_is_told_so_though_the_question_has_a_time_limit(store):
+    ask = put_up(store, approvals=2, due=50.0)
+    store.asks.answer(ask.id, says("alice"))
+    with pytest.raises(AskClosed, match="alice has answered it already"):
+        store.asks.answer(ask.id, says("alice", time=49.0))
+
+
+def test_a_question_whose_answers_were_lost_is_closed_all_the_same(store):
+    ask = put_up(store)
+    store.asks.answer(ask.id, says("alice"))
+    with store.asks._db.writing() as db:
+        db.execute("DELETE FROM answers")
+    with pytest.raises(AskClosed, match="it was answered at 1970-01-01 00:00:20"):
+        store.asks.answer(ask.id, says("bob"))
+
+
+def test_to_look_for_a_signal_that_has_not_come_leaves_the_wait_for_it(store):
+    store.signals.expect(RUN, "go", "k1")
+    assert store.signals.take(RUN, "go", "k1") is None
+    assert awaited(store) == ("waiting", "go")

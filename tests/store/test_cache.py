@@ -223,3 +223,117 @@ def test_what_is_bound_to_a_run_goes_with_it(store, run):
 def test_it_is_there_for_the_next_process(place, store, ask):
     put(store, artifact())
     assert place.open().cache.artifact("k") == artifact()
+
+
+def test_hits_are_written_down_sixty_four_at_a_time(store, ask):
+    put(store, artifact())
+
+    def written():
+        with store.cache._db.reading() as db:
+            return db.execute("SELECT hits FROM cache_artifacts").fetchall()[0][0]
+
+    for _ in range(63):
+        ask()
+    assert written() == 0, "a hit itself writes nothing"
+    ask()
+    assert written() == 64
+    ask()
+    assert written() == 64
+
+
+def test_an_artifact_that_is_only_too_old_is_not_damaged_and_stays_for_others(store, run, ask):
+    run("r1")
+    put(store, artifact())
+    assert not ask(now=NOW + 10, max_age=5.0).damaged
+    assert ask(now=NOW + 10) == Found(artifact())
+
+
+def test_the_blobs_of_a_damaged_artifact_are_kept_an_hour_and_no_longer(store, run, ask):
+    run("r1")
+    put(store, artifact(blobs=("b1",)))
+    damage(store)
+    assert ask(now=NOW + 5).damaged
+    assert store.cache.blobs(now=NOW + 4 + RETAINED_SECONDS) == {"b1"}
+    assert store.cache.blobs(now=NOW + 5 + RETAINED_SECONDS) == frozenset()
+
+
+def test_what_was_let_go_long_ago_is_forgotten_with_the_next_that_is_discarded(store):
+    put(store, artifact("old", blobs=("b1",)))
+    put(store, artifact("new", blobs=("b2",)))
+    store.cache.discard(("old",), now=NOW)
+    store.cache.discard(("new",), now=NOW + 2 * RETAINED_SECONDS)
+    assert store.cache.blobs(now=NOW) == {"b2"}
+
+
+def test_a_list_says_of_each_artifact_whether_it_is_a_failure(store):
+    put(store, artifact("good"))
+    put(store, artifact("bad", value=None, error=capture(ValueError("no"))))
+    assert {row.key: row.failed for row in store.cache.rows()} == {"good": False, "bad": True}
+
+
+def test_a_flight_that_brought_its_artifact_is_over(store, run, ask):
+    run("r1"), run("r2")
+    put(store, artifact(), ask().flight)
+    store.cache.discard(("k",), now=NOW)
+    assert isinstance(ask(run="r2"), Granted)
+
+
+def test_who_has_got_what_it_waited_for_is_not_thought_to_wait_for_it_when_it_is_computed_again(store, run, ask):
+    run("r1"), run("r2")
+    ask("k1", run="r1", path="a#1/one#1")
+    two = ask("k2", run="r2", path="b#1/two#1")
+    ask("k2", run="r1", path="a#1/one#1/two#1")
+    put(store, artifact("k2"), two.flight, run="r2")
+    store.cache.discard(("k2",), now=NOW)
+    ask("k2", run="r2", path="b#1/two#2")
+    assert isinstance(ask("k1", run="r2", path="b#1/two#2/one#1"), InFlight)
+
+
+def test_a_circle_through_any_of_the_calls_around_is_found(run, ask):
+    run("r1"), run("r2")
+    ask("outer", run="r1", path="a#1/outer#1")
+    ask("inner", run="r1", path="a#1/outer#1/inner#1")
+    ask("k2", run="r2", path="b#1/two#1")
+    assert isinstance(ask("outer", run="r2", path="b#1/two#1/outer#1"), InFlight)
+    assert ask("k2", run="r1", path="a#1/outer#1/inner#1/two#1") == Circular()
+
+
+def test_a_flight_of_a_run_without_a_lease_is_not_taken_for_one_of_its_first_lease(run, ask):
+    run("r2")
+    ask(run="r1")
+    run("r1")
+    assert isinstance(ask(run="r2"), Granted)
+
+
+class TestMeanwhile:
+    """What others do between the look at an artifact and the grant of a flight."""
+
+    @pytest.fixture
+    def meanwhile(self, store):
+        """Give a hand that looks an artifact up while something happens: when it is asked for the lease of the run."""
+
+        def look(happens):
+            under = {"other": 1}
+
+            def lease_of(run):
+                if run == "r1":
+                    happens()
+                return under.get(run)
+
+            cache = type(store.cache)(store.cache._db, lease_of)
+            return cache.look_up("k", run="r1", path="a#1/f#1", now=NOW)
+
+        return look
+
+    def begin(self, store, run="other"):
+        return type(store.cache)(store.cache._db, lambda _: 1).look_up("k", run=run, path="b#1/f#1", now=NOW)
+
+    def test_what_was_put_is_found(self, store, meanwhile):
+        assert meanwhile(lambda: put(store, artifact())) == Found(artifact())
+
+    def test_who_was_granted_the_flight_keeps_it(self, store, meanwhile):
+        assert meanwhile(lambda: self.begin(store)) == InFlight("other", "b#1/f#1")
+
+    def test_a_flight_of_the_dead_that_somebody_has_ended_leaves_the_place_free(self, store, meanwhile):
+        dead = self.begin(store, run="dead")
+        assert isinstance(meanwhile(lambda: store.cache.land(dead.flight)), Granted)

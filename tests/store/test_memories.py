@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 import regrow
-from regrow.codec import decode, encode
+from regrow.codec import decode
 from regrow.errors import Conflict, Corrupted, LeaseLost, UsageError
 from regrow.insight.collect import loose_blobs
 from regrow.journal.memories import Change, Guard, Origin, Pin, Suspect
@@ -13,30 +13,9 @@ from regrow.journal.memory import MemoryStore
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import NewRun
 
+from .remembering import ME, document, message, texts, value, write
+
 pytestmark = pytest.mark.store
-
-ME = Origin("", "", "me@here", "", 1.0)
-
-
-def message(text):
-    return Change("message", "", encode(text), text=text)
-
-
-def document(key, value):
-    return Change("document", key, encode(value), text=str(value))
-
-
-def write(store, *changes, memory="m", origin=ME, **how):
-    return store.memories.write("default", memory, changes, origin, **how)
-
-
-def texts(store, at):
-    return [decode(one.value) for one in store.memories.messages("default", at)]
-
-
-def value(store, at, key):
-    found = store.memories.fact("default", at, "document", key)
-    return None if found is None else decode(found.value)
 
 
 def test_a_version_can_be_read_for_ever_whatever_is_written_since(store):
@@ -152,6 +131,21 @@ def test_a_revert_does_not_let_out_what_is_in_quarantine_and_a_fork_takes_it_alo
     assert texts(store, fork) == []
     assert texts(store, write(store, Change("fork", base=before), memory="early")) == ["bad"]
     assert store.memories.check() == []
+
+
+def test_a_list_counts_the_messages_that_each_memory_holds(store):
+    at = write(store, message("one"), message("two"))
+    write(store, Change("fork", base=at), memory="f")
+    write(store, message("three"), memory="f")
+    write(store, Change("fork", base=store.memories.head("default", "f")), memory="g")
+    write(store, message("four"))
+    write(store, Change("revert", base=at))
+    write(store, message("bad"), memory="g", origin=Origin("r", "", "a", "", 1.0))
+    write(store, Change("quarantine", suspect=Suspect(run="r")), memory="g")
+    held = {row.name: row.messages for row in store.memories.rows("default")}
+    assert held == {"m": 2, "f": 3, "g": 3}
+    for name, count in held.items():
+        assert len(texts(store, store.memories.head("default", name))) == count
 
 
 def test_a_memory_from_which_another_was_forked_is_not_removed(store):
@@ -317,3 +311,64 @@ def test_a_quarantine_that_was_taken_out_behind_the_chain_is_found_by_a_check(sq
     with store._db.writing() as db:
         db.execute("DELETE FROM memory_quarantines")
     assert store.check() == ["memory m: what is in quarantine is not what its versions say"]
+
+
+def test_a_conflict_names_the_last_five_of_those_who_were_quicker(store):
+    for number in range(1, 9):
+        write(store, message("x"), origin=Origin("", "", f"writer {number}", "", 1.0))
+    with pytest.raises(Conflict) as raised:
+        write(store, message("late"), guard=Guard(version=1))
+    assert raised.value.since == tuple(f"{number}: message by writer {number}" for number in range(4, 9))
+    with pytest.raises(Conflict) as raised:
+        write(store, message("late"), guard=Guard(version=9))
+    assert (raised.value.actual, raised.value.since) == (8, ())
+
+
+def test_a_conflict_about_a_key_says_in_which_version_it_stands(store):
+    at = write(store, document("k", 1))
+    write(store, document("k", 2))
+    write(store, message("beside"), message("more"))
+    with pytest.raises(Conflict) as raised:
+        write(store, document("k", 3), guard=Guard(entry=at))
+    assert (raised.value.expected, raised.value.actual, raised.value.key) == (1, 2, "k")
+
+
+def test_that_nothing_stands_under_a_key_is_the_same_in_whichever_memory_it_was_seen(store):
+    at = write(store, message("one"))
+    write(store, Change("fork", base=at), memory="f")
+    write(store, document("k", 1), memory="f", guard=Guard(entry=Pin("m", 0)))
+    assert value(store, store.memories.head("default", "f"), "k") == 1
+
+
+def test_who_has_no_lease_on_a_run_may_write_on_its_behalf(store):
+    store.create(NewRun("run-1", "module:task", 1.0))
+    store.claim("run-1", store.register())
+    at = write(store, message("one"), origin=Origin("run-1", "", "me", "", 1.0), run="run-1")
+    assert texts(store, at) == ["one"]
+
+
+def test_a_search_finds_every_message_that_fits(store):
+    at = write(store, message("red fox"), message("red hen"), message("grey hen"))
+    found = store.memories.search("default", at, ["red"], 9)
+    assert sorted(one.fact.version for one in found) == [1, 2]
+
+
+def test_a_vector_is_kept_once_it_is_known(store):
+    at = write(store, message("one"), message("two"))
+    first, second = store.memories.vectors("default", at, "model")
+    known = msgspec.structs.replace(second, numbers=b"\0" * 8)
+    store.memories.keep_vectors("default", "model", [first, known])
+    assert store.memories.vectors("default", at, "model") == [first, known]
+
+
+@pytest.mark.parametrize(
+    ("path", "step"),
+    [
+        ("agent#1/fetch#2/memory.set#1", "agent#1/fetch#2"),
+        ("agent#1/fetch#2/~map#1/~reduce#2/memory.set#1", "agent#1/fetch#2"),
+        ("agent#1/~map#1/fetch~#2/memory.set#1", "agent#1/~map#1/fetch~#2"),
+        ("", ""),
+    ],
+)
+def test_who_wrote_is_the_step_and_no_branch_of_it(path, step):
+    assert Origin("r", path, "a", "", 1.0).step == step

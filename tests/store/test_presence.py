@@ -201,3 +201,8 @@ def test_a_run_that_nobody_has_held_is_interrupted_and_asks_after_nobody(tmp_pat
     assert store.get("r").status == "interrupted"
     assert asked == []
     store.close()
+
+
+@pytest.mark.parametrize("name", ["", "somebody", "somebody (../../lock)", "somebody (0123456789)", "(01234567)"])
+def test_a_holder_that_nobody_can_be_called_is_dead(tmp_path, name):
+    assert Presence(tmp_path).is_dead(name)

@@ -20,6 +20,8 @@ from regrow.journal.records import unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
 from regrow.journal.store import NewRun, SizeSeen
 
+from .processes import SOURCE, at_once
+
 pytestmark = pytest.mark.store
 
 
@@ -144,7 +146,7 @@ for seq in range(1, {count} + 1):
     subprocess.run(
         ["strace", "-f", "-e", "trace=fsync,fdatasync", "-o", trace, sys.executable, "-c", program],
         check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(regrow.__file__).parents[1])},
+        env=SOURCE,
         capture_output=True,
     )
     return trace.read_text().count("sync(")
@@ -428,24 +430,8 @@ store.close()
 
 
 def test_processes_that_make_the_store_and_one_key_at_once_get_one_store_and_one_run(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(Path(regrow.__file__).parents[1])}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CREATOR, tmp_path / "store", str(number)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-        for number in range(4)
-    ]
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    answers = [process.communicate(timeout=60) for process in processes]
-    assert [errors for _, errors in answers] == [""] * 4
-    assert len({output for output, _ in answers}) == 1
+    answers = at_once(4, CREATOR, tmp_path / "store")
+    assert len(set(answers)) == 1
     store = SqliteStore(tmp_path / "store")
     assert len(store.runs()) == 20
     store.close()

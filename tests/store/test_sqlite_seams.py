@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from pathlib import Path
 
 import apsw
 import pytest
@@ -158,3 +160,30 @@ def test_a_blob_that_cannot_be_read_is_not_said_to_be_missing(tmp_path):
     file.mkdir()
     with pytest.raises(StoreUnavailable, match=f"cannot read blob {digest}"):
         blobs.get(digest)
+
+
+def test_a_store_that_cannot_keep_itself_out_of_git_is_not_made(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(StoreUnavailable, match=r"cannot use a store at .*: No space left"):
+        SqliteStore(tmp_path / "store")
+    assert not (tmp_path / "store" / "journal.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("problem", "remedy"),
+    [
+        (errno.ENOSPC, "make room, then resume"),
+        (errno.EDQUOT, "make room, then resume"),
+        (errno.EIO, "see to the disk, then resume"),
+    ],
+)
+def test_a_blob_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch, problem, remedy):
+    def fail(_):
+        raise OSError(problem, os.strerror(problem))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreUnavailable, match=remedy):
+        FileBlobs(tmp_path).put(b"content")

@@ -5,17 +5,14 @@ The older one is a copy of the kept `data/journal-1`.
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import apsw
 import pytest
 
-import regrow
 from regrow.errors import Corrupted, StoreUnavailable
 from regrow.journal import database
 from regrow.journal import sqlite as module
@@ -24,16 +21,17 @@ from regrow.journal.records import StoredRecord, unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
 from regrow.journal.store import NewRun, SizeSeen
 
-DATA = Path(__file__).with_name("data") / "journal-1"
+from .kept import journal_of
+from .processes import SOURCE, at_once
+
 BLOB = "69aa655a0d4cf5756c3f1a81446389c29d1bcdc63caa21fdc3943b03dc7dc63f"
 """The one blob of the kept journal."""
-SOURCE = os.environ | {"PYTHONPATH": str(Path(regrow.__file__).parents[1])}
 
 
 @pytest.fixture
 def old(tmp_path):
     """The home of a store of format 1."""
-    shutil.copytree(DATA, tmp_path / "store")
+    shutil.copytree(journal_of(1), tmp_path / "store")
     return tmp_path / "store"
 
 
@@ -92,7 +90,7 @@ def test_an_upgraded_store_is_laid_out_as_a_new_one(old, tmp_path):
 
 
 def test_a_store_of_the_second_format_is_laid_out_as_a_new_one_as_well(tmp_path):
-    shutil.copytree(DATA.with_name("journal-2"), tmp_path / "second")
+    shutil.copytree(journal_of(2), tmp_path / "second")
     before = content(tmp_path / "second")
     SqliteStore(tmp_path / "second").close()
     SqliteStore(tmp_path / "new").close()
@@ -238,20 +236,7 @@ store.close()
 
 
 def test_processes_that_open_an_older_store_at_once_upgrade_it_once(old):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPENER, old, str(number)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=SOURCE,
-        )
-        for number in range(4)
-    ]
-    for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    assert [process.communicate(timeout=60)[1] for process in processes] == [""] * 4
+    at_once(4, OPENER, old)
     store = SqliteStore(old)
     assert sorted(seen.memory for seen in store.sizes("module:task", 1)) == [0, 1, 2, 3]
     assert len(store.runs()) == 8

@@ -212,14 +212,22 @@ def _as_json(text: str, option: str) -> bytes:
 @shared_options
 @in_session
 def signal(session: Session, *, run: str, name: str, value: str) -> None:
-    """Send a run a value that its code waits for with `regrow.wait_for(NAME)`, now or later."""
+    """Send a run a value that its code waits for with `regrow.wait_for(NAME)`, now or later.
+
+    You are told if nothing waits for that name now, with the names that are waited for: it may be a slip.
+    """
     store = session.store()
     row = find_run(store, run, session.project)
     if row.outcome is not None:
         raise Mistake(f"run {short(row.id)} has {row.outcome}, and waits for nothing any more")
-    place = store.signals.send(row.id, name, _as_json(value, "the value"), actor(), time.time())
+    told, waits_for = _as_json(value, "the value"), store.signals.expected(row.id)
+    place = store.signals.send(row.id, name, told, actor(), time.time())
+    if name not in waits_for:
+        others = f"it waits for {', '.join(map(repr, waits_for))}" if waits_for else "it waits for no signal at all"
+        say(f"nothing in run {short(row.id)} waits for a signal {name!r} now; {others}. This one stays for later")
     if session.json:
-        session.document(run=run_document(row), name=name, place=place)
+        document = run_document(store.get(row.id))
+        session.document(run=document, name=name, place=place, awaited=name in waits_for, waits_for=waits_for)
         return
     say(f"sent {name} = {value} to run {short(row.id)}")
     if not row.held and row.outcome is None:

@@ -99,7 +99,8 @@ class _Commands(click.Group):
     no_args_is_help=False,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Results go to stdout, everything else to stderr. Every command takes --json, --store and --help.",
+    epilog="Results go to stdout, everything else to stderr. Every command takes --store and --help, "
+    "and all but debug --json.",
 )
 @click.pass_context
 def app(context: click.Context) -> None:
@@ -131,6 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = None
         return exits.OK
     except (RegrowError, Mistake, click.ClickException) as problem:
+        # What was wrong may have come before the option was read.
+        session.json = session.json or "--json" in given
         return _explain(session, problem)
     finally:
         session.close()

@@ -14,7 +14,7 @@ from regrow.authoring.forking import full_path
 from regrow.authoring.rehearsal import Rehearsal, Rehearsed
 from regrow.cli.debuggers import Debugger, Debugpy, Pdb, own_frame, own_part
 from regrow.cli.loading import recall
-from regrow.cli.session import Leave, Session, in_session, say, shared_options
+from regrow.cli.session import Leave, Session, in_session, say, store_options
 from regrow.codec import capture
 from regrow.engine.forking import paths_of
 from regrow.engine.news import Replayed
@@ -34,7 +34,7 @@ from regrow.journal.store import RunRow
               help="pdb here, or debugpy for an editor to attach to.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=5678, show_default=True,
               help="For debugpy: where to listen, on loopback.")  # fmt: skip
-@shared_options
+@store_options
 @in_session
 def debug(session: Session, *, run: str, at: str, file: Path | None, debugger: str, port: int) -> None:
     """Run a task's code in this process under a debugger, with everything that it called answered from the journal.

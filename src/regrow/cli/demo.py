@@ -12,7 +12,8 @@ from typing import Any
 import click
 import msgspec
 
-from regrow.authoring.run import open_run, outcome_of
+from regrow.authoring.opening import open_run
+from regrow.authoring.outcome import outcome_of
 from regrow.cli.chaos import Chaos, SpotNotice, Workers
 from regrow.cli.demo_lines import DemoLines
 from regrow.cli.documents import run_document, tally_document

@@ -12,7 +12,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from regrow.authoring.run import drive
+from regrow.authoring.driving import drive
 from regrow.cli.documents import error_document, run_document, tally_document
 from regrow.cli.leaving import LastResort
 from regrow.cli.live import LiveTree, PlainLines, totals_line

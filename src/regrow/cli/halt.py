@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 
 import click
 
@@ -11,7 +10,8 @@ from regrow.cli.documents import run_document, stop_document
 from regrow.cli.session import Mistake, Session, in_session, out, say, shared_options
 from regrow.errors import UsageError
 from regrow.insight.runs import find_run, short
-from regrow.journal.orders import EVERYWHERE, GRACE_SECONDS, Stop
+from regrow.insight.stops import lift_command, stop_scope, stop_words
+from regrow.journal.orders import EVERYWHERE, GRACE_SECONDS
 from regrow.journal.presence import actor
 from regrow.journal.store import RunRow, Store
 from regrow.values.durations import seconds
@@ -96,7 +96,7 @@ def stop(session: Session, *, everywhere: bool, reason: str, lift: bool, no_wait
         _lift(session, store, scope)
         return
     store.stop(scope, actor(), reason)
-    say(f"{_what(scope)} is stopped; to lift that: regrow stop --lift{_same(session, scope)}")
+    say(f"{stop_scope(scope)} is stopped; to lift that: {lift_command(scope, session.store_option)}")
     left = _running(store, scope)
     if left and not no_wait:
         say(f"waiting for the drivers of {len(left)} run{'s' if len(left) > 1 else ''} to let go")
@@ -110,22 +110,14 @@ def stop(session: Session, *, everywhere: bool, reason: str, lift: bool, no_wait
 
 def _lift(session: Session, store: Store, scope: str) -> None:
     if store.lift_stop(scope):
-        say(f"{_what(scope)} may run again; interrupted runs: regrow ls --status interrupted{session.options}")
+        say(f"{stop_scope(scope)} may run again; interrupted runs: regrow ls --status interrupted{session.options}")
     else:
-        say(f"{_what(scope)} was not stopped")
+        say(f"{stop_scope(scope)} was not stopped")
     _listed(session, store, [])
 
 
 def _running(store: Store, scope: str) -> list[RunRow]:
     return [row for row in store.runs(project=scope or None) if row.held]
-
-
-def _what(scope: str) -> str:
-    return f"project {scope!r}" if scope else "this store"
-
-
-def _same(session: Session, scope: str) -> str:
-    return f"{'' if scope else ' --all'}{session.options}"
 
 
 def _listed(session: Session, store: Store, running: list[RunRow]) -> None:
@@ -134,9 +126,4 @@ def _listed(session: Session, store: Store, running: list[RunRow]) -> None:
         session.document(stops=[stop_document(one) for one in stops], running=[run_document(row) for row in running])
         return
     for one in stops:
-        out(_line(one))
-
-
-def _line(stop: Stop) -> str:
-    when = datetime.fromtimestamp(stop.time).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return f"{_what(stop.project)} is stopped, by {stop.actor} at {when}{f': {stop.reason}' if stop.reason else ''}"
+        out(stop_words(one))

@@ -19,13 +19,17 @@ from regrow.cli.terminal import show as show_lines
 from regrow.cli.tree_lines import ago, moment, tree_lines
 from regrow.cli.why_lines import why_lines
 from regrow.executors.limits.machine import oom_kills, this_machine
+from regrow.insight.answered import answers_of, with_answers
 from regrow.insight.last_seen import Here
 from regrow.insight.runs import find_run, short
+from regrow.insight.stops import lift_command
 from regrow.insight.tree import tree_of
 from regrow.insight.why import explain
+from regrow.journal.orders import in_force
 from regrow.journal.records import Record, RunCreated, unseal_all
 from regrow.journal.store import DamagedRow, LogLine, RunRow, Store
 from regrow.values.durations import readable
+from regrow.values.money import in_dollars
 
 _POLL_SECONDS = 0.25
 _LAST_LINES_SECONDS = 1.5
@@ -47,7 +51,8 @@ _LAST_LINES_SECONDS = 1.5
 def ls(session: Session, *, limit: int, everything: bool, status: str | None) -> None:
     """List runs, newest first.
 
-    A run whose process died is shown as interrupted, never as running; as waiting, if a question of its is open.
+    A run whose process died is shown as interrupted, never as running; as waiting, if a question of its is open, or a
+    signal that it waits for has not come.
     """
     exists = (session.folder / "journal.db").exists()
     bound, project = None if everything else limit, session.project
@@ -86,8 +91,8 @@ def _listing(rows: list[RunRow], now: float, is_terminal: bool) -> Table:  # noq
         span = (row.ended if row.ended is not None else now) - row.created
         time_ = readable(max(0.0, span)) if row.ended is not None or row.held else ""
         when = ago(now - row.created) if is_terminal else moment(row.created)
-        waits_for = row.waits_for or "" if row.outcome is None else ""
-        task = Text.assemble(plain(row.task.rpartition(":")[2]), plain(f"  {waits_for}" if waits_for else "", "yellow"))
+        waits_for = f"  {row.waits_for or row.awaited}" if row.awaited else ""
+        task = Text.assemble(plain(row.task.rpartition(":")[2]), plain(waits_for, "yellow"))
         table.add_row(short(row.id), status, task, plain(row.key or ""), when, time_)
     return table
 
@@ -101,7 +106,7 @@ def show(session: Session, *, run: str, full: bool) -> None:
     """Show a run as the tree of its calls: status, attempts, time, and the memory that their workers used."""
     store = session.store()
     row = find_run(store, run, session.project)
-    tree = tree_of(_records(store, row))
+    tree = with_answers(tree_of(_records(store, row)), answers_of(store.asks, row.id))
     if session.json:
         session.document(
             run=run_document(row),
@@ -110,9 +115,11 @@ def show(session: Session, *, run: str, full: bool) -> None:
             divergences=[{"path": one.path, "reason": one.reason} for one in tree.divergences],
             retries=tree.retries,
             forked=tree.forked,
+            cost=in_dollars(tree.cost),
+            inherited_cost=in_dollars(tree.inherited_cost),
         )
         return
-    show_lines(tree_lines(row, tree, full=full))
+    show_lines(tree_lines(row, tree, full=full, options=session.options))
 
 
 @click.command(epilog="Example: regrow why @failed")
@@ -126,7 +133,18 @@ def why(session: Session, *, run: str) -> None:
     records = _records(store, row)
     created = records[0].event if records else None
     loading = loading_options(created.source) if isinstance(created, RunCreated) else ""
-    explanation = explain(row, records, options=session.options, loading=loading, here=_here())
+    answers = answers_of(store.asks, row.id)
+    stop = in_force(store.stops(), row.project)
+    explanation = explain(
+        row,
+        records,
+        options=session.options,
+        loading=loading,
+        here=_here(),
+        answers=answers,
+        stop=stop,
+        lift=lift_command(stop.project, session.store_option) if stop is not None else "",
+    )
     if session.json:
         session.document(**why_document(row, explanation))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import click
 
-from regrow.authoring.run import open_run, outcome_of
+from regrow.authoring.opening import open_run
+from regrow.authoring.outcome import outcome_of
 from regrow.cli.arguments import parse, task_command
 from regrow.cli.documents import error_document, run_document, tally_document
 from regrow.cli.driving import Watch, answer, carry_out, result_document, show_result
@@ -179,6 +181,9 @@ def take_up(
     _announce(row.id, row.task, again="trying again" if retry else "going on with")
     for ask in session.store().asks.listed(run=row.id):
         say(f"it waits for an answer: {ask.question.text} (regrow inbox {ask.id}{session.options})")
+    if row.waits_for_signal is not None:
+        send = f"regrow signal {short(row.id)} {shlex.quote(row.waits_for_signal)} JSON{session.options}"
+        say(f"it waits for the signal {row.waits_for_signal!r} ({send})")
     answer(session, host, driver, carry_out(session, watch, host, driver, recalled))
 
 

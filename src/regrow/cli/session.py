@@ -69,8 +69,13 @@ class Session:
         return "".join(f" {shlex.quote(one)}" for one in self.arguments)
 
     @property
+    def store_option(self) -> str:
+        """The same for a command that is about the whole store, or names its project itself."""
+        return "" if self.store_given is None else f" --store {shlex.quote(self.store_given)}"
+
+    @property
     def arguments(self) -> list[str]:
-        """The same, as a list."""
+        """What `options` says, as a list."""
         given = {"--store": self.store_given, "--project": self.project_given}
         return [one for name, value in given.items() if value is not None for one in (name, value)]
 
@@ -147,8 +152,8 @@ def printable(text: str) -> str:
     return "".join(one if one in "\n\t" or one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def shared_options(command: F) -> F:
-    """Give a command the options that all of them have."""
+def store_options(command: F) -> F:
+    """Give a command the options that say which runs are meant."""
     command = click.option(
         "--store",
         metavar="DIR",
@@ -156,20 +161,24 @@ def shared_options(command: F) -> F:
         expose_value=False,
         callback=_take_store,
     )(command)
-    command = click.option(
+    return click.option(
         "--project",
         metavar="NAME",
         help="Whose runs are meant. Otherwise REGROW_PROJECT, or default.",
         expose_value=False,
         callback=_take_project,
     )(command)
+
+
+def shared_options(command: F) -> F:
+    """Give a command the options that all have which answer with something that can be a document."""
     return click.option(
         "--json",
         is_flag=True,
         help='Answer with one JSON document ("version": 1).',
         expose_value=False,
         callback=_take_json,
-    )(command)
+    )(store_options(command))
 
 
 def _take_store(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:

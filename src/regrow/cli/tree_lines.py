@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.text import Text
@@ -14,10 +14,12 @@ from regrow.insight.established import established
 from regrow.insight.healed import growth_words, what_followed
 from regrow.insight.runs import short
 from regrow.insight.tree import Attempt, CallNode, RunTree
+from regrow.insight.ways import resolving
 from regrow.insight.workers import Worker
 from regrow.journal.records import CacheHit, RunForked
 from regrow.journal.store import RunRow
 from regrow.values.durations import readable
+from regrow.values.money import readable_money
 from regrow.values.sizes import readable_size
 
 _MANY = 6
@@ -26,13 +28,14 @@ _WORTH_A_WORD_SECONDS = 0.1
 """A shorter wait for a place among the workers is not told."""
 
 
-def tree_lines(row: RunRow, tree: RunTree, *, full: bool) -> Iterator[Text]:
+def tree_lines(row: RunRow, tree: RunTree, *, full: bool, options: str = "") -> Iterator[Text]:
     """Give a run: its facts, and each call with what lies inside it.
 
     Args:
         row: as the store lists it.
         tree: of its records.
         full: every call on a line of its own, with its inputs, and all that is known of its workers and failures.
+        options: what every command must be given.
     """
     yield from _head(row, tree)
     yield Text()
@@ -41,6 +44,12 @@ def tree_lines(row: RunRow, tree: RunTree, *, full: bool) -> Iterator[Text]:
     for call in tree.calls:
         yield from _call_lines(call, row, Text(), "   ", full=full)
         yield from _inside(call, row, "", full=full)
+    undecided = [] if row.held else [call.path for call in tree.walk() if call.status == "unknown"]
+    if undecided:
+        yield Text()
+    for way in (way for path in undecided for way in resolving(row.id, path, options)):
+        yield plain(way.what, "yellow")
+        yield Text.assemble("  ", plain(way.command, "bold cyan"))
     if tree.divergences:
         yield Text()
         for one in tree.divergences:
@@ -87,8 +96,8 @@ def _head(row: RunRow, tree: RunTree) -> Iterator[Text]:
         facts.append(("fork of", _forked_from(tree.forked)))
     if row.held:
         facts.append(("driven by", row.holder))
-    if row.waits_for is not None and row.outcome is None:
-        facts.append(("waits for", row.waits_for))
+    if row.awaited:
+        facts.append(("waits for", row.waits_for or row.awaited))
     if len(tree.drives) > 1:
         facts.append(("taken up", f"{len(tree.drives)} times" + (f", retried {tree.retries}" if tree.retries else "")))
     replayed = sum(drive.replayed or 0 for drive in tree.drives)
@@ -97,9 +106,12 @@ def _head(row: RunRow, tree: RunTree) -> Iterator[Text]:
         facts.append(("replayed", f"{replayed} calls were answered from the journal, which saved {saved}"))
     hits = [call.hit for call in tree.walk() if call.hit is not None]
     if hits:
-        saved = readable(sum(hit.seconds for hit in hits))
+        saved = _saved(hits)
         calls = "1 call was" if len(hits) == 1 else f"{len(hits)} calls were"
         facts.append(("cache", f"{calls} answered from the cache, which saved {saved}"))
+    if tree.cost:
+        before = f", {readable_money(tree.inherited_cost)} of it before the fork" if tree.inherited_cost else ""
+        facts.append(("cost", f"{readable_money(tree.cost)}{before}"))
     for name, value in facts:
         yield Text.assemble((f"  {name:<10}", "dim"), plain(value))
 
@@ -155,8 +167,11 @@ def _group_line(group: list[CallNode]) -> Text:
         text.append(f"  {readable(sum(seconds) / len(seconds))} each, {readable(sum(seconds))} in all", style="dim")
     hits = [call.hit for call in group if call.hit is not None]
     if hits:
-        text.append(f"  cache hits, which saved {readable(sum(hit.seconds for hit in hits))}", style="blue")
+        text.append(f"  cache hits, which saved {_saved(hits)}", style="blue")
     peaks = [call.worker.peak for call in group if call.worker is not None and call.worker.peak is not None]
+    cost = sum(call.cost for call in group)
+    if cost:
+        text.append(f"  {readable_money(cost)} in all", style="dim")
     if peaks:
         text.append(f"  peaks up to {readable_size(max(peaks))}", style="dim")
     return text
@@ -167,7 +182,9 @@ def _call_lines(call: CallNode, row: RunRow, lead: Text, indent: str, *, full: b
     begin = Text(f"{indent}  ", style="dim")
     if call.asked is not None:
         is_open = call.asked.how is None and row.outcome is None
-        yield begin + plain(call.asked.describe(), "yellow" if is_open else "dim")
+        waits = call.asked.answered_by and is_open and not row.held
+        how_to_go_on = f" (go on with that: regrow resume {short(row.id)})" if waits else ""
+        yield begin + plain(call.asked.describe() + how_to_go_on, "yellow" if is_open else "dim")
     for one in call.attempts:
         is_last = one is call.attempts[-1]
         if one.error is not None and len(call.attempts) > 1:  # else its error stands on the call's own line
@@ -190,6 +207,8 @@ def _call_line(call: CallNode, row: RunRow, *, full: bool) -> Text:
         text.append(f"  {readable(call.seconds)}", style="bold" if call.seconds >= 1 else "")
     if call.chunks:
         text.append(f"  {call.chunks} chunks", style="dim")
+    if call.cost:
+        text.append(f"  {readable_money(call.cost)}", style="magenta")
     tries = len({one.number for one in call.attempts})
     if tries > 1:
         text.append(f"  {tries} attempts", style="yellow")
@@ -207,7 +226,13 @@ def _call_line(call: CallNode, row: RunRow, *, full: bool) -> Text:
 
 def _hit_words(hit: CacheHit, row: RunRow) -> str:
     whose = "this run" if hit.run == row.id else f"run {short(hit.run)}"
-    return f"cache hit: computed by {hit.path} of {whose}, {ago(time.time() - hit.time)}, saved {readable(hit.seconds)}"
+    return f"cache hit: computed by {hit.path} of {whose}, {ago(time.time() - hit.time)}, saved {_saved([hit])}"
+
+
+def _saved(hits: Sequence[CacheHit]) -> str:
+    """Say what cache hits have saved: time, and money where that was reported."""
+    cost = sum(hit.cost for hit in hits)
+    return readable(sum(hit.seconds for hit in hits)) + (f" and {readable_money(cost)}" if cost else "")
 
 
 def _status(call: CallNode, row: RunRow) -> str:

@@ -26,6 +26,8 @@ from regrow.executors.limits.survey import Layer, survey
 from regrow.insight.collect import loose_blobs, old_runs
 from regrow.insight.needed import needed_blobs
 from regrow.insight.runs import find_run, short
+from regrow.insight.stops import lift_command, stop_words
+from regrow.journal.orders import Stop
 from regrow.journal.records import RunCreated, RunEnded, RunRetried, unseal_all
 from regrow.journal.sqlite import FORMAT
 from regrow.journal.store import LEASE_SECONDS, DamagedRow, RunRow, Store
@@ -55,6 +57,8 @@ class _Findings:
         self.records = 0
         self.blobs = 0
         self.interrupted = 0
+        self.paused = 0
+        self.stops: list[Stop] = []
         self.owners: dict[str, str] = {}
 
 
@@ -97,6 +101,7 @@ def doctor(session: Session, *, run: str | None) -> None:
 def _check(store: Store, found: _Findings, typed: str | None, project: str) -> None:
     damaged: list[DamagedRow] = []
     rows = store.runs(damaged=damaged) if typed is None else [find_run(store, typed, project)]
+    found.stops = store.stops()
     found.problems.extend(Problem(sentence) for sentence in store.check())
     found.problems.extend(Problem(one.text, one.run) for one in damaged)
     with bar("verifying runs", len(rows)) as advance:
@@ -128,6 +133,7 @@ def _check_one(store: Store, row: RunRow, found: _Findings) -> None:
         return
     found.records += len(records)
     found.interrupted += row.status == "interrupted"
+    found.paused += row.status == "paused"
     for violation in check_run(records):
         found.problems.append(
             Problem(f"run {row.id}: record {violation.seq}: {violation.text} ({violation.rule})", row.id, violation.seq)
@@ -223,9 +229,15 @@ def _notes(session: Session, found: _Findings, *, exists: bool) -> list[str]:
     notes = []
     if not exists:
         notes.append(f"there is no store at {session.folder} yet; a first run makes one")
+    notes += [
+        f"{stop_words(one)}; to lift that: {lift_command(one.project, session.store_option)}" for one in found.stops
+    ]
     if found.interrupted:
         waiting = "1 interrupted run waits" if found.interrupted == 1 else f"{found.interrupted} interrupted runs wait"
         notes.append(f"{waiting} to be resumed: regrow ls --status interrupted{session.options}")
+    if found.paused:
+        paused = "1 run is paused" if found.paused == 1 else f"{found.paused} runs are paused"
+        notes.append(f"{paused} until somebody resumes them: regrow ls --status paused{session.options}")
     return notes
 
 

@@ -19,6 +19,7 @@ class AskedNode(msgspec.Struct, frozen=True):
         due: until when it could be answered.
         how: what decided it; None while it is open.
         said: who said what, and why.
+        answered_by: who has answered it in the store, without the run having seen that yet.
     """
 
     id: str
@@ -27,10 +28,13 @@ class AskedNode(msgspec.Struct, frozen=True):
     due: float | None = None
     how: Literal["answered", "timed out"] | None = None
     said: tuple[Said, ...] = ()
+    answered_by: tuple[str, ...] = ()
 
     def describe(self) -> str:
         """Tell in a line what became of it."""
         match self.how:
+            case None if self.answered_by:
+                return f"has been answered, by {', '.join(self.answered_by)}: {self.question}"
             case None:
                 return f"waits for an answer: {self.question} (regrow inbox {self.id})"
             case "timed out":

@@ -15,6 +15,7 @@ from regrow.insight.runs import short
 from regrow.insight.tree import CallNode
 from regrow.journal.store import RunRow
 from regrow.remedies import AskHuman, Extend, Fallback, GiveUp, Grow, Remedy, Resume, RetryAfter
+from regrow.values.ids import idempotency_key
 
 _LADDER = 4
 """How far above its first step a suggested ladder ends at least: two doublings."""
@@ -62,9 +63,15 @@ def ways_on(
     run = short(row.id)
     resume = f"regrow resume {run}{loading}{options}"
     retry = f"regrow retry {run}{loading}{options}"
-    undecided = next((one.path for one in unfinished if one.status == "unknown"), None)
+    undecided = [one.path for one in unfinished if one.status == "unknown"]
     asked = [one.asked for one in unfinished if one.asked is not None and one.asked.how is None]
-    answers = tuple(WayOn(f"answer: {one.question}", f"regrow inbox {one.id}{options}") for one in asked)
+    answered = sorted({who for one in asked for who in one.answered_by})
+    answers = tuple(
+        WayOn(f"answer: {one.question}", f"regrow inbox {one.id}{options}") for one in asked if not one.answered_by
+    )
+    if row.waits_for_signal is not None:
+        send = f"regrow signal {run} {shlex.quote(row.waits_for_signal)} JSON{options}"
+        answers = (*answers, WayOn(f"send it the signal {row.waits_for_signal!r}", send))
     match row.status:
         case "running":
             return (
@@ -78,30 +85,35 @@ def ways_on(
         case "waiting":
             return (
                 *answers,
-                WayOn("then go on; or go on now, and wait for the answer there", resume),
+                WayOn("then go on; or go on now, and wait there", resume),
                 WayOn("give it up", f"regrow cancel {run}{options}"),
             )
         case "succeeded":
             return ()
-        case "interrupted" if undecided is not None:
-            return _resolving(run, undecided, f"{loading}{options}")
+        case "interrupted" if undecided:
+            return _resolving(row.id, undecided, f"{loading}{options}", WayOn("then go on", resume))
         case "interrupted":
             by_key = f"or start your program again: the key {row.key!r} finds this run"
             return (
-                WayOn("go on where it stopped; nothing that is recorded is done again", resume),
+                WayOn(
+                    f"go on with what {', '.join(answered)} has answered"
+                    if answered
+                    else "go on where it stopped; nothing that is recorded is done again",
+                    resume,
+                ),
                 *([WayOn(by_key)] if row.key is not None else []),
                 WayOn("give it up", f"regrow cancel {run}{options}"),
             )
         case "cancelled":
             return (WayOn("take it up again where it was cancelled", retry),)
         case "failed":
-            return _after_failure(ending, run, undecided, retry, f"{loading}{options}")
+            return _after_failure(ending, row.id, undecided, retry, f"{loading}{options}")
 
 
-def _after_failure(ending: Ending, run: str, undecided: str | None, retry: str, given: str) -> tuple[WayOn, ...]:
+def _after_failure(ending: Ending, run: str, undecided: Sequence[str], retry: str, given: str) -> tuple[WayOn, ...]:
     match ending.kind:
-        case "unknown" if undecided is not None:
-            return _resolving(run, undecided, given)
+        case "unknown" if undecided:
+            return _resolving(run, undecided, given, WayOn("then go on", retry))
         case "unknown":
             return (WayOn("go on from that", retry),)
         case "divergence":
@@ -124,11 +136,28 @@ def _mending(ending: Ending, retry: str) -> Iterator[WayOn]:
         yield WayOn(f"{'then ' if written else ''}try again only what failed", retry)
 
 
-def _resolving(run: str, undecided: str, given: str) -> tuple[WayOn, ...]:
-    path = shlex.quote(undecided)
+def _resolving(run: str, undecided: Sequence[str], given: str, then: WayOn) -> tuple[WayOn, ...]:
+    if len(undecided) == 1:
+        return resolving(run, undecided[0], f" --retry{given}")
+    return (*(way for path in undecided for way in resolving(run, path, given)), then)
+
+
+def resolving(run: str, path: str, given: str = "") -> tuple[WayOn, WayOn]:
+    """Give the two ways to say what became of a once-only call whose outcome is unknown.
+
+    Args:
+        run: the run's whole id.
+        path: of the call.
+        given: what the command must be given besides.
+    """
+    name = path.rpartition("/")[2]
+    command = f"regrow resolve {short(run)} {shlex.quote(path)}"
     return (
-        WayOn("it happened, and this was its result", f"regrow resolve {run} {path} --happened JSON --retry{given}"),
-        WayOn("it certainly did not happen", f"regrow resolve {run} {path} --did-not-happen --retry{given}"),
+        WayOn(
+            f"{name} happened: its idempotency key {idempotency_key(run, path)} is where its effect would be",
+            f"{command} --happened JSON{given}",
+        ),
+        WayOn(f"{name} certainly did not happen: that key is not there", f"{command} --did-not-happen{given}"),
     )
 
 

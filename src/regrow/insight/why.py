@@ -10,12 +10,15 @@ import msgspec
 
 from regrow.codec import ErrorRecord, Frame
 from regrow.engine.conclude import PAUSED, STOPPED
+from regrow.insight.answered import Answers, with_answers
 from regrow.insight.drives import Drive
 from regrow.insight.established import Established, established
 from regrow.insight.healed import history, is_healed
 from regrow.insight.last_seen import Here, last_seen
+from regrow.insight.stops import stop_words
 from regrow.insight.tree import CallNode, RunTree, tree_of
 from regrow.insight.ways import Ending, WayOn, ways_on
+from regrow.journal.orders import Stop
 from regrow.journal.records import Diverged, Record, RunEnded, RunRetried
 from regrow.journal.store import RunRow
 from regrow.values.durations import readable
@@ -44,6 +47,7 @@ class Explanation(msgspec.Struct, frozen=True):
         divergences: where code and journal parted.
         finished: how many calls have an outcome; none of them will be executed again.
         ways: what can be done now, the most likely first.
+        stop: what keeps it from going on before it is lifted; None for nothing.
     """
 
     run: str
@@ -61,6 +65,7 @@ class Explanation(msgspec.Struct, frozen=True):
     divergences: tuple[Diverged, ...]
     finished: int
     ways: tuple[WayOn, ...]
+    stop: Stop | None = None
 
 
 RESOLVED = "resolved"
@@ -74,6 +79,9 @@ def explain(
     options: str = "",
     loading: str = "",
     here: Here | None = None,
+    answers: Answers | None = None,
+    stop: Stop | None = None,
+    lift: str = "",
 ) -> Explanation:
     """Explain a run.
 
@@ -83,8 +91,11 @@ def explain(
         options: what every command must be given, such as `` --store DIR``.
         loading: what a command that loads the code must be given as well, such as `` --file agent.py``.
         here: where this is asked, as it is now; None if nothing is known of it.
+        answers: what people have answered in the store.
+        stop: what keeps runs of its project from going on; None for nothing.
+        lift: the command that lifts that.
     """
-    tree = tree_of(records)
+    tree = with_answers(tree_of(records), answers or {})
     end = _last_end(records)
     calls = list(tree.walk())
     error = end.error if end is not None and row.outcome == "failed" else None
@@ -96,11 +107,17 @@ def explain(
     )
     frame, known = own_frame(error) if error is not None else None, established(error)
     finished = sum(call.status in ("succeeded", "failed", "cancelled") for call in calls)
+    headline = _headline(row, tree, end, error, decided=not any(call.status == "unknown" for call in unfinished))
+    if stop is not None and row.status == "running":
+        headline = f"{row.task.rpartition(':')[2]} is about to be interrupted by {row.holder}: {stop_words(stop)}"
+    ways = ways_on(row, Ending(_kind(error), frame, known), unfinished, options=options, loading=loading)
+    if stop is not None and ways and row.status != "running":
+        ways = (WayOn(f"first lift the stop, before which nothing goes on: {stop_words(stop)}", lift), *ways)
     return Explanation(
         run=row.id,
         task=row.task,
         status=row.status,
-        headline=_headline(row, tree, end, error, decided=not any(call.status == "unknown" for call in unfinished)),
+        headline=headline,
         error=error,
         frame=frame,
         known=known,
@@ -111,7 +128,8 @@ def explain(
         last_seen=_last_seen(row, tree, here),
         divergences=tree.divergences,
         finished=finished,
-        ways=ways_on(row, Ending(_kind(error), frame, known), unfinished, options=options, loading=loading),
+        ways=ways,
+        stop=stop if row.outcome != "succeeded" else None,
     )
 
 
@@ -178,12 +196,12 @@ def _headline(row: RunRow, tree: RunTree, end: RunEnded | None, error: ErrorReco
         case "paused":
             since = datetime.fromtimestamp(row.paused_at or 0.0).astimezone().strftime("%Y-%m-%d %H:%M:%S")
             return f"{name} is paused, by {row.paused_by} since {since}"
-        case "running" if row.waits_for is not None:
-            return f"{name} is being driven by {row.holder}, and waits for an answer: {row.waits_for}"
+        case "running" if row.awaited:
+            return f"{name} is being driven by {row.holder}, and waits for {row.awaited}"
         case "running":
             return f"{name} is being driven by {row.holder}; nothing has stopped it"
         case "waiting":
-            return f"{name} waits for an answer: {row.waits_for}"
+            return f"{name} waits for {row.awaited}"
         case "succeeded":
             return f"{name} succeeded after {took}"
         case "cancelled":

@@ -170,7 +170,7 @@ class MemoryRow(msgspec.Struct, frozen=True):
         version: the latest.
         created: when it came to be, in seconds since the epoch.
         written: when the latest version was written.
-        messages: how many messages were ever written.
+        messages: how many messages it holds now: those that it was forked with too, and none that are in quarantine.
         bytes: what its versions weigh, without blobs.
         forked_from: the memory that it was forked from.
     """

@@ -113,7 +113,9 @@ class MemoryStore:
             held = row.outcome is None and lease.until > self._clock()
             open_ = self._tables.asks.listed(run=run)[:1] if self._tables.in_use else []
             waits_for = open_[0].question.text if open_ else None
-            return msgspec.structs.replace(row, holder=lease.holder, held=held, waits_for=waits_for)
+            return msgspec.structs.replace(
+                row, holder=lease.holder, held=held, waits_for=waits_for, waits_for_signal=self._awaited_signal(run)
+            )
 
     def by_key(self, project: str, key: str) -> RunRow | None:
         """See `Store.by_key`."""
@@ -137,7 +139,7 @@ class MemoryStore:
         """See `Store.read`."""
         with self._lock:
             found = [record for record in self._records.get(run, ()) if record.seq > after]
-            return found if limit is None else found[:limit]
+            return found[:limit]
 
     def claim(self, run: str, holder: str, *, seconds: float = LEASE_SECONDS) -> int:
         """See `Store.claim`."""
@@ -148,6 +150,8 @@ class MemoryStore:
                 raise RunHeld(run, lease.holder)
             self._rows[run] = msgspec.structs.replace(self._rows[run], epoch=row.epoch + 1, cancel_requested_by=None)
             self._leases[run] = _Lease(holder, self._clock() + seconds)
+            if self._tables.in_use:
+                self._tables.signals.expect_nothing(run)
             return row.epoch + 1
 
     def renew(self, holder: str, *, seconds: float = LEASE_SECONDS) -> dict[str, str | None]:
@@ -304,6 +308,13 @@ class MemoryStore:
 
     def close(self) -> None:
         """See `Store.close`."""
+
+    def _awaited_signal(self, run: str) -> str | None:
+        """Give the name of a signal that a run waits for, and that has not come."""
+        if not self._tables.in_use:
+            return None
+        come = {one.name for one in self._tables.signals.waiting(run)}
+        return next((name for name in self._tables.signals.expected(run) if name not in come), None)
 
     def _lease_in_force(self, run: str) -> int | None:
         with self._lock:

@@ -25,8 +25,7 @@ def carried_of(db: apsw.Connection, project: str, at: Pin) -> list[Carried]:
 def _need(db: apsw.Connection, project: str, memory: str, version: int, needed: dict[str, int]) -> None:
     if needed.get(memory, 0) >= version:
         return
-    number = number_of(db, project, memory)
-    for one in chain_of(db, memory, number if number is not None else 0, 0, version, -1):
+    for one in chain_of(db, memory, number_of(db, project, memory), 0, version, -1):
         if one.base is not None and one.base.memory != memory:
             _need(db, project, one.base.memory, one.base.version, needed)
     needed[memory] = max(version, needed.get(memory, 0))
@@ -47,9 +46,8 @@ def is_here(db: apsw.Connection, project: str, carried: Carried, last: Pin) -> b
     """
     version = carried.version
     if version.version <= last.version:
-        (found,) = chain_of(
-            db, version.memory, number_of(db, project, version.memory) or 0, version.version - 1, version.version, 1
-        )
+        number = number_of(db, project, version.memory)
+        (found,) = chain_of(db, version.memory, number, version.version - 1, version.version, 1)
         if found.hash != version.hash:
             raise UsageError(
                 f"there is another memory {version.memory} in project {project}; import into a new project"
@@ -63,4 +61,4 @@ def is_here(db: apsw.Connection, project: str, carried: Carried, last: Pin) -> b
 def latest_of(db: apsw.Connection, project: str, version: Version) -> tuple[int | None, Pin]:
     """Give the number and the latest version of the memory to which a version belongs."""
     number = number_of(db, project, version.memory)
-    return number, Pin(version.memory, 0) if number is None else head_of(db, number, version.memory)
+    return number, head_of(db, number, version.memory)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, get_args
 
 import msgspec
@@ -31,7 +32,7 @@ def read_version(row: Sequence[Any]) -> Version:
     name, version, kind, key, value, run, path, actor, source, time, base, base_version, suspect, once, own, before = (
         row
     )
-    try:
+    with suppress(msgspec.MsgspecError, TypeError, UnicodeError):
         found = Version(
             name,
             version,
@@ -43,11 +44,7 @@ def read_version(row: Sequence[Any]) -> Version:
             None if suspect is None else _SUSPECT.decode(suspect),
             own,
         )
-        sound = kind in _KINDS and hash_of(found, once or "", before) == own
-    except (msgspec.MsgspecError, TypeError, UnicodeError):
-        sound = False
-    else:
-        if sound:
+        if kind in _KINDS and hash_of(found, once or "", before) == own:
             return found
     raise Corrupted(f"memory {name}: version {version} is damaged, or the one before it: they do not match its hash")
 

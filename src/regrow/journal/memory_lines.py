@@ -1,4 +1,7 @@
-"""What lies on the line of a version: the reads that make up those of a memory, each inside of its transaction."""
+"""What lies on the line of a version: the reads that make up those of a memory, each inside of its transaction.
+
+Where a memory's number is None there is no such memory, and nothing is found.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ def number_of(db: apsw.Connection, project: str, memory: str) -> int | None:
     return None if found is None else int(found[0])
 
 
-def head_of(db: apsw.Connection, number: int, memory: str) -> Pin:
-    """Give the latest version of a memory."""
+def head_of(db: apsw.Connection, number: int | None, memory: str) -> Pin:
+    """Give the latest version of a memory; 0 if nothing is in it."""
     found = db.execute(SQL["head"], (number,)).fetchone()
     return Pin(memory, 0) if found is None else Pin(memory, int(found[0]), found[1])
 
@@ -50,18 +53,17 @@ def pin_of(db: apsw.Connection, project: str, memory: str, version: int) -> Pin:
 
 def located(db: apsw.Connection, project: str, at: Pin) -> dict[str, Any]:
     """Give what a statement needs to know of the version that is read, once it is sure that it is that one."""
-    number = number_of(db, project, at.memory)
     if at.version == 0:
-        return {"memory": number if number is not None else 0, "version": 0}
+        return {"memory": 0, "version": 0}  # empty, whichever memory it is of
     if pin_of(db, project, at.memory, at.version).hash != at.hash:
         raise Corrupted(
             f"memory {at.memory}: version {at.version} is not the one that was read: it was changed, or the memory "
             f"was removed and made again"
         )
-    return {"memory": number, "version": at.version}
+    return {"memory": number_of(db, project, at.memory), "version": at.version}
 
 
-def last_written(db: apsw.Connection, at: Pin, number: int, kind: Kind, key: str) -> Version | None:
+def last_written(db: apsw.Connection, at: Pin, number: int | None, kind: Kind, key: str) -> Version | None:
     """Give the version in which a document or file was last written or deleted."""
     bindings = {"memory": number, "version": at.version, "kind": kind, "key": key}
     row = db.execute(ON_LINE["fact"], bindings).fetchone()
@@ -85,6 +87,11 @@ def count_in(db: apsw.Connection, bindings: dict[str, Any], part: dict[str, Any]
     return int(one_row(db.execute(SQL["count_between"], bindings | part))[0])
 
 
+def count_on(db: apsw.Connection, bindings: dict[str, Any]) -> int:
+    """Give how many messages there are on a whole line."""
+    return sum(count_in(db, bindings, part) for part in ranges_of(db, bindings))
+
+
 def keyed_on(db: apsw.Connection, bindings: dict[str, Any]) -> list[Place]:
     """Give where each document and file stands, by key."""
     found: dict[tuple[str, str], Place | None] = {}
@@ -94,7 +101,7 @@ def keyed_on(db: apsw.Connection, bindings: dict[str, Any]) -> list[Place]:
 
 
 def chain_of(  # noqa: PLR0917 - which part of which
-    db: apsw.Connection, memory: str, number: int, after: int, to: int, limit: int
+    db: apsw.Connection, memory: str, number: int | None, after: int, to: int, limit: int
 ) -> list[Version]:
     """Give a memory's own versions past `after`, up to `to` or to as many as `limit` says.
 

@@ -37,7 +37,19 @@ class Signals(Protocol):
         ...
 
     def give_back(self, run: str, key: str) -> None:
-        """Let the next one have what was taken under a key: the code gave up before it saw it."""
+        """Let the next one have what was taken under a key, or was expected: the code gave up before it saw it."""
+        ...
+
+    def expect(self, run: str, name: str, key: str) -> None:
+        """Take note that somebody waits for a signal of a name under a key, until it is taken or the run is claimed.
+
+        It is there for people, who look at a run that nobody drives. What is lost of it in a crash, the next driver's
+        wait notes again.
+        """
+        ...
+
+    def expected(self, run: str) -> list[str]:
+        """Give the names of the signals that a run waits for, in alphabetical order; they may have come meanwhile."""
         ...
 
     def waiting(self, run: str) -> list[Signal]:

@@ -13,27 +13,23 @@ import msgspec
 from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, FileBlobs
 from regrow.journal.database import Database, statements
+from regrow.journal.formats import FORMATS
 from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import Presence
 from regrow.journal.records import StoredRecord
-from regrow.journal.sqlite_asks import ASKS_FORMAT_3, SqliteAsks
-from regrow.journal.sqlite_cache import CACHE_FORMAT_3, SqliteCache
-from regrow.journal.sqlite_memories import MEMORIES_FORMAT_3, SqliteMemories
+from regrow.journal.sqlite_asks import SqliteAsks
+from regrow.journal.sqlite_cache import SqliteCache
+from regrow.journal.sqlite_memories import SqliteMemories
 from regrow.journal.sqlite_rows import read_rows
-from regrow.journal.sqlite_signals import SIGNALS_FORMAT_3, SqliteSignals
+from regrow.journal.sqlite_signals import EXPECT_NOTHING, SqliteSignals
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, DamagedRow, Entry, LogLine, NewRun, RunRow, SizeSeen
 
 _SIZE = SizeSeen.__struct_fields__
 _SQL = statements(Path(__file__).with_name("sqlite.sql"))
 _APPEND, _APPEND_MANY, _END_OF = _SQL["append"], _SQL["append_many"], _SQL["end_of"]
 _decode_line = msgspec.msgpack.Decoder(LogLine).decode
-FORMATS = (
-    (_SQL["format_1"],),
-    (_SQL["format_2"],),
-    (_SQL["format_3"], ASKS_FORMAT_3, SIGNALS_FORMAT_3, CACHE_FORMAT_3, MEMORIES_FORMAT_3),
-)
-"""How a store's database comes to be, step by step."""
 FORMAT = len(FORMATS)
+"""The store format that this regrow writes."""
 _NO_EPOCH = 1 << 62
 """There is no such lease: each adds one. Beyond 63 bits SQLite goes on in floating point, which nobody could read."""
 
@@ -124,6 +120,7 @@ class SqliteStore:
             if type(epoch) is not int or not 0 <= epoch < _NO_EPOCH:
                 raise Corrupted(f"run {run}: the list of runs is damaged: no lease can have had epoch {epoch!r}")
             db.execute(_SQL["claim"], (number,))
+            db.execute(EXPECT_NOTHING, (run,))
             db.execute(_SQL["take"], (number, holder, seconds))
             return epoch + 1
 

@@ -39,6 +39,7 @@ from regrow.journal.memory_lines import (
     SQL,
     chain_of,
     count_in,
+    count_on,
     head_of,
     is_latest,
     keyed_on,
@@ -97,7 +98,7 @@ class SqliteMemories:
             if (latest or 0) > epoch or (epoch and db.execute(SQL["overtaken"], (run, epoch)).fetchone() is not None):
                 # What a driver that has lost its run does by now, another one does as well.
                 raise LeaseLost(run, f"the lease on run {run} was lost to another driver")
-            last = Pin(memory, 0) if number is None else head_of(db, number, memory)
+            last = head_of(db, number, memory)
             if guard is not None:
                 self._compare(db, last, number, guard, changes)
             if number is None:
@@ -154,7 +155,7 @@ class SqliteMemories:
             raise self._conflict(db, last, number, guard.version, "")
         if guard.entry is None or not changes:
             return
-        found = None if number is None else last_written(db, last, number, changes[0].kind, changes[0].key)
+        found = last_written(db, last, number, changes[0].kind, changes[0].key)
         written = Pin(last.memory, 0) if found is None or found.gone else Pin(found.memory, found.version)
         # The version alone would not do: below a fork the same numbers stand in two memories.
         if written.version != guard.entry.version or (written.version and written.memory != guard.entry.memory):
@@ -163,11 +164,9 @@ class SqliteMemories:
     def _conflict(  # noqa: PLR0917 - what there is to say
         self, db: apsw.Connection, last: Pin, number: int | None, expected: int, key: str, actual: int | None = None
     ) -> Conflict:
-        since: list[str] = []
-        if number is not None and expected < last.version:
-            first = max(expected, last.version - _WRITERS_NAMED)
-            rows = db.execute(SQL["of_memory"], (number, first, last.version, -1)).fetchall()
-            since = [f"{row[1]}: {row[2]} by {row[7]}{f' in run {row[5]}' if row[5] else ''}" for row in rows]
+        first = max(expected, last.version - _WRITERS_NAMED)
+        rows = db.execute(SQL["of_memory"], (number, first, last.version, -1)).fetchall()
+        since = [f"{row[1]}: {row[2]} by {row[7]}{f' in run {row[5]}' if row[5] else ''}" for row in rows]
         return Conflict(last.memory, expected, last.version if actual is None else actual, tuple(since), key=key)
 
     # -- reading -------------------------------------------------------------------------------------------------------
@@ -175,8 +174,7 @@ class SqliteMemories:
     def head(self, project: str, memory: str) -> Pin:
         """See `Memories.head`."""
         with self._db.reading() as db:
-            number = number_of(db, project, memory)
-            return Pin(memory, 0) if number is None else head_of(db, number, memory)
+            return head_of(db, number_of(db, project, memory), memory)
 
     def pin(self, project: str, memory: str, version: int) -> Pin | None:
         """See `Memories.pin`."""
@@ -184,14 +182,13 @@ class SqliteMemories:
             number = number_of(db, project, memory)
             if version == 0:
                 return Pin(memory, 0)
-            found = None if number is None else db.execute(SQL["hash"], (number, version)).fetchone()
+            found = db.execute(SQL["hash"], (number, version)).fetchone()
             return None if found is None else Pin(memory, version, found[0])
 
     def count(self, project: str, at: Pin) -> int:
         """See `Memories.count`."""
         with self._db.reading() as db:
-            bindings = located(db, project, at)
-            return sum(count_in(db, bindings, part) for part in ranges_of(db, bindings))
+            return count_on(db, located(db, project, at))
 
     def messages(
         self,
@@ -218,7 +215,7 @@ class SqliteMemories:
                 if after and (count := count_in(db, bindings, part)) <= after:
                     after -= count
                     continue
-                wanted = {"after": after, "limit": limit if limit < 0 else limit - len(found)}
+                wanted = {"after": after, "limit": limit - len(found)}  # what is below 0 stays so: no limit
                 rows = db.execute(MESSAGES[newest_first], bindings | part | wanted)
                 found += [read_version(row) for row in rows]
                 after = 0
@@ -303,8 +300,12 @@ class SqliteMemories:
     def rows(self, project: str | None = None) -> list[MemoryRow]:
         """See `Memories.rows`."""
         with self._db.reading() as db:
-            found = db.execute(SQL["rows"], (project,)).fetchall()
-        return self._db.checked(found, _ROW, MemoryRow, "the list of memories is")
+            found: list[tuple[Any, ...]] = db.execute(SQL["rows"], (project,)).fetchall()
+            rows = self._db.checked([row[1:] for row in found], _ROW, MemoryRow, "the list of memories is")
+            return [
+                msgspec.structs.replace(row, messages=count_on(db, {"memory": number, "version": row.version}))
+                for row, (number, *_) in zip(rows, found, strict=True)
+            ]
 
     # -- from store to store -------------------------------------------------------------------------------------------
 
@@ -316,6 +317,7 @@ class SqliteMemories:
     def adopt(self, project: str, carried: Sequence[Carried], blobs: Sequence[str] = ()) -> None:
         """See `Memories.adopt`."""
         with self._db.writing() as db:
+            grown: set[int] = set()
             for one in carried:
                 new = one.version
                 number, last = latest_of(db, project, new)
@@ -323,9 +325,11 @@ class SqliteMemories:
                     continue
                 if number is None:
                     number = int(one_row(db.execute(SQL["make"], (project, new.memory, new.origin.time)))[0])
-                held = tuple(blobs) if last.version == 0 else ()
-                change = Change(new.kind, new.key, new.value, held, "", new.base, new.suspect)
+                change = Change(new.kind, new.key, new.value, base=new.base, suspect=new.suspect)
                 self._add(db, project, number, last, change, new.origin, one.once)
+                grown.add(number)
+            # Which version needs which is not said, so each memory that has grown holds them all.
+            db.executemany(SQL["hold"], [(number, blob) for number in grown for blob in blobs])
 
     # -- upkeep --------------------------------------------------------------------------------------------------------
 

@@ -196,7 +196,7 @@ WHERE memory_text MATCH :match AND v.kind IN ('message', 'document', 'file') AND
 ORDER BY score DESC, line.depth, v.version DESC;
 
 -- :rows
-SELECT m.name, max(v.version), m.created, max(v.time), total(v.kind = 'message'),
+SELECT m.number, m.name, max(v.version), m.created, max(v.time), 0,
        total(length(v.key) + coalesce(length(v.value), 0) + length(v.run) + length(v.path) + length(v.actor)
              + length(v.source) + 80),
        max((SELECT b.name FROM memories b WHERE b.number = v.base_memory AND v.version = 1))

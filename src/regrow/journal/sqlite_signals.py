@@ -12,6 +12,8 @@ from regrow.journal.signals import Signal
 _SQL = statements(Path(__file__).with_name("sqlite_signals.sql"))
 _SIGNAL = Signal.__struct_fields__
 SIGNALS_FORMAT_3 = _SQL["format_3"]
+EXPECT_NOTHING = _SQL["expect_nothing"]
+"""What a claim does besides: its driver comes to the waits again, if the code still does."""
 
 
 class SqliteSignals:
@@ -35,12 +37,29 @@ class SqliteSignals:
                 return found
         with self._db.writing() as db:
             db.execute(_SQL["take"], (run, name, key))
+            db.execute(_SQL["expect_no_more"], (run, key))
             return self._taken(db, run, key)
 
     def give_back(self, run: str, key: str) -> None:
         """See `Signals.give_back`."""
         with self._db.writing() as db:
             db.execute(_SQL["give_back"], (run, key))
+            db.execute(_SQL["expect_no_more"], (run, key))
+
+    def expect(self, run: str, name: str, key: str) -> None:
+        """See `Signals.expect`."""
+        with self._db.writing() as db:
+            db.execute(_SQL["expect"], (run, name, key))
+
+    def expected(self, run: str) -> list[str]:
+        """See `Signals.expected`."""
+        with self._db.reading() as db:
+            return [str(name) for (name,) in db.execute(_SQL["expected"], (run,)).fetchall()]
+
+    def expect_nothing(self, run: str) -> None:
+        """Forget what was expected: somebody drives the run anew."""
+        with self._db.writing() as db:
+            db.execute(EXPECT_NOTHING, (run,))
 
     def waiting(self, run: str) -> list[Signal]:
         """See `Signals.waiting`."""
@@ -52,6 +71,7 @@ class SqliteSignals:
         """See `Signals.forget`."""
         with self._db.writing() as db:
             db.execute(_SQL["forget"], (run,))
+            db.execute(EXPECT_NOTHING, (run,))
 
     def _taken(self, db: apsw.Connection, run: str, key: str) -> Signal | None:
         found = db.execute(_SQL["taken"], (run, key)).fetchall()

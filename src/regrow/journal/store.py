@@ -5,9 +5,10 @@ Three promises bind every store; `tests/store/test_conformance.py` holds each to
 * what `append` has acknowledged survives a killed process (and, on disk, a power cut);
 * only the holder of a run's current epoch can append, and that is checked in the transaction that appends;
 * the store's own clock decides whether a lease has run out.
-"""
 
-from __future__ import annotations
+There is no ``from __future__ import annotations`` here. `RunRow` is public and says that it lives in `regrow`; if its
+annotations were text, msgspec would look there for what they name.
+"""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -29,8 +30,8 @@ LEASE_SECONDS = 15.0
 
 RunStatus = Literal["running", "paused", "waiting", "interrupted", "succeeded", "failed", "cancelled"]
 """`running`: under a live lease. `paused`: nobody holds it, and nobody may before somebody resumes it. `waiting`:
-nobody holds it, and a question that it has put to people is open. `interrupted`: not finished, nobody holds it, and it
-waits for nobody."""
+nobody holds it, and a question that it has put to people is open, or a signal that it waits for has not come.
+`interrupted`: not finished, nobody holds it, and it waits for nobody."""
 
 
 class NewRun(msgspec.Struct, frozen=True):
@@ -61,6 +62,8 @@ class RunRow(msgspec.Struct, frozen=True):
         paused_by: who has paused it. While it is still held, its driver is about to let go of it.
         paused_at: when that was, in seconds since the epoch.
         imported: whether its records came from another store, and key and project are those that it was given here.
+        waits_for_signal: the name of a signal that it waits for and that has not come, if there is one; of several, the
+            first in the alphabet.
     """
 
     id: str
@@ -78,6 +81,7 @@ class RunRow(msgspec.Struct, frozen=True):
     paused_by: str | None = None
     paused_at: float | None = None
     imported: bool = False
+    waits_for_signal: str | None = None
 
     @property
     def status(self) -> RunStatus:
@@ -88,7 +92,16 @@ class RunRow(msgspec.Struct, frozen=True):
             return "running"
         if self.paused_by is not None:
             return "paused"
-        return "interrupted" if self.waits_for is None else "waiting"
+        return "waiting" if self.awaited else "interrupted"
+
+    @property
+    def awaited(self) -> str:
+        """What it waits for from outside, in words; empty if that is nothing, or the run has ended."""
+        if self.outcome is not None:
+            return ""
+        if self.waits_for is not None:
+            return f"an answer: {self.waits_for}"
+        return f"the signal {self.waits_for_signal!r}" if self.waits_for_signal is not None else ""
 
 
 class DamagedRow(msgspec.Struct, frozen=True):

@@ -107,6 +107,47 @@ def test_what_does_not_fit_is_refused_inside_too(type_, told, where, what):
     assert refused.value.where.startswith("answer")
 
 
+class Open(pydantic.BaseModel, extra="allow"):
+    title: str = "none"
+
+
+class Counted(pydantic.BaseModel):
+    title: str = "none"
+
+    @pydantic.computed_field
+    def length(self) -> int:
+        return len(self.title)
+
+
+class Empty(msgspec.Struct):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("type_", "told", "where", "there_are"),
+    [
+        (Item, '{"naem": "x", "name": "x", "price": 1}', "answer.naem", "name, price, tags"),
+        (Order, '{"items": [], "colour": "red", "nota": "x"}', "answer.nota", "items, colour, note"),
+        (list[Item], '[{"name": "x", "price": 1, "tag": []}]', "answer[0].tag", "name, price, tags"),
+        (Item | None, '{"name": "x", "price": 1, "tag": []}', "answer.tag", "name, price, tags"),
+        (Plan, '{"title": "x", "depth": 1, "itmes": []}', "answer.itmes", "title, depth, items"),
+        (Empty, '{"a": 1}', "answer.a", "none"),
+    ],
+    ids=str,
+)
+def test_a_field_that_a_type_does_not_have_is_refused_and_those_that_it_has_are_named(type_, told, where, there_are):
+    with pytest.raises(UnfitAnswer, match=f"there is no such field; there are {there_are}") as refused:
+        check(json.loads(told), schema_of(type_))
+    assert refused.value.where == where
+
+
+@pytest.mark.parametrize(("type_", "value"), [(Open, Open(title="x", more=3)), (Counted, Counted(title="x"))], ids=str)
+def test_an_instance_is_an_answer_of_its_own_class(type_, value):
+    told = to_json(value)
+    check(json.loads(told), schema_of(type_))
+    assert read_json(told, type_) == value
+
+
 @pytest.mark.parametrize(("type_", "told"), FITTING, ids=str)
 def test_a_schema_survives_being_stored(type_, told):
     check(json.loads(told), json.loads(json.dumps(schema_of(type_))))

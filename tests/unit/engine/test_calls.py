@@ -10,8 +10,8 @@ import pytest
 
 import regrow
 from regrow.authoring import home
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive
 from regrow.engine.branches import scope_here
 from regrow.executors.inline import InlineExecutor
 from regrow.journal.records import (

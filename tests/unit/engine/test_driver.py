@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 import regrow
+from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
-from regrow.authoring.run import drive
 from regrow.engine.committer import LoopTicket, ThreadTicket
 from regrow.engine.news import Replayed
 from regrow.errors import Divergence, StoreUnavailable

@@ -7,10 +7,13 @@ import pytest
 from regrow.codec import capture
 from regrow.errors import Divergence, OutcomeUnknown, OutOfMemory
 from regrow.insight.last_seen import Here
+from regrow.insight.stops import lift_command
 from regrow.insight.why import explain
+from regrow.journal.orders import Stop
 from regrow.journal.records import AttemptFailed, CallFailed, DriverClosed, RunEnded, WorkerGrown, WorkerSampled
 from regrow.journal.store import RunRow
 from regrow.remedies import Grow
+from regrow.values.ids import idempotency_key
 
 from .writing import MIB, call, done, driver, error, failed, healed, started, worker
 
@@ -73,6 +76,43 @@ def test_an_unknown_outcome_gives_the_command_for_each_answer(write):
         f"regrow resolve {'r' * 8} 'a#1/pay#1' --happened JSON --retry",
         f"regrow resolve {'r' * 8} 'a#1/pay#1' --did-not-happen --retry",
     ]
+
+
+def test_each_call_whose_outcome_is_unknown_has_its_key_and_its_two_commands(write):
+    unknown = capture(OutcomeUnknown("a#1/pay#1", "key"))
+    write.begin()(started("a#1"), started("a#1/pay#1", once=True, kind="step"))
+    (happened, not_happened) = explain(row(), write.records).ways
+    assert idempotency_key(RUN, "a#1/pay#1") in happened.what
+    assert happened.command.endswith("--happened JSON --retry")
+    assert not_happened.command.endswith("--did-not-happen --retry")
+    write(started("a#1/pay#2", once=True, kind="step"))
+    for ending, then in ((None, "resume"), ("failed", "retry")):
+        if ending:
+            write(RunEnded("failed", unknown))
+        ways = explain(row(ending), write.records, options=" --store x").ways
+        assert [way.command for way in ways] == [
+            *(
+                f"regrow resolve {'r' * 8} 'a#1/pay#{number}' {word} --store x"
+                for number in (1, 2)
+                for word in ("--happened JSON", "--did-not-happen")
+            ),
+            f"regrow {then} {'r' * 8} --store x",
+        ]
+        assert idempotency_key(RUN, "a#1/pay#2") in ways[2].what
+
+
+@pytest.mark.parametrize("project", ["", "default"])
+def test_under_a_stop_the_first_way_on_is_to_lift_it(write, project):
+    write.begin()(started("a#1"), DriverClosed("KeyboardInterrupt"))
+    stop = Stop(project, "ann@host", 1_000.0, "too hot")
+    lift = lift_command(project, " --store x")
+    assert commands(explain(row(), write.records, stop=stop, lift=lift))[0] == lift
+    first = explain(row(), write.records, stop=stop, lift=lift).ways[0].what
+    assert all(word in first for word in ("ann@host", "too hot", "project 'default'" if project else "this store"))
+    assert explain(row("succeeded"), write.records, stop=stop, lift=lift).ways == ()
+    driven = explain(row(held=True), write.records, stop=stop, lift=lift)
+    assert "too hot" in driven.headline
+    assert lift not in commands(driven)
 
 
 def test_a_divergence_in_strict_mode_gives_both_ways_on(write):
