@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 import regrow
 from benchmarks.forks import raw_forks
 from benchmarks.measure import PEAKS, Figure, figure, finding_us, process
-from regrow.journal.records import Event, Record, WorkerEnded, WorkerGrown, WorkerStarted, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Event, Record, WorkerEnded, WorkerGrown, WorkerStarted
 from regrow.journal.sqlite import SqliteStore
 
 E = TypeVar("E", bound=Event)

@@ -11,6 +11,7 @@ import pytest
 
 from regrow.codec import capture
 from regrow.errors import OutOfMemory, Preempted
+from regrow.journal.chain import seal
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -26,7 +27,6 @@ from regrow.journal.records import (
     WorkerGrown,
     WorkerSampled,
     WorkerStarted,
-    seal,
 )
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import Entry, NewRun

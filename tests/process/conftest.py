@@ -16,7 +16,7 @@ import pytest
 
 import regrow
 from regrow.engine.invariants import check_run
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.sqlite import SqliteStore
 
 from .commands import commands

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 import regrow
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.sqlite import SqliteStore
 
 from .random_kills import Effect, judge_run

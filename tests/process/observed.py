@@ -15,7 +15,7 @@ from regrow.authoring import home
 from regrow.authoring.home import host_of
 from regrow.engine.invariants import check_run
 from regrow.executors.limits import cgroups
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.values.resources import Resources
 
 EFFECTS = Path("effects")

@@ -19,7 +19,8 @@ import msgspec
 
 import regrow
 from regrow.engine.invariants import check_run
-from regrow.journal.records import CallStarted, CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallStarted, CallSucceeded
 from regrow.journal.sqlite import SqliteStore
 
 from . import power_cut_agents as agents

@@ -21,7 +21,8 @@ import msgspec
 import regrow
 from regrow.engine.invariants import check_run
 from regrow.executors.limits import cgroups
-from regrow.journal.records import AttemptFailed, CallSucceeded, DriverOpened, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import AttemptFailed, CallSucceeded, DriverOpened
 from regrow.journal.sqlite import SqliteStore
 from regrow.values.ids import idempotency_key
 

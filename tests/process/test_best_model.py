@@ -19,7 +19,8 @@ from regrow.examples.experiments import refit
 from regrow.examples.profile import TableRef
 from regrow.examples.table import held_out_part, table_ref
 from regrow.insight.attempts import attempts_of
-from regrow.journal.records import CallSucceeded, CheckpointSaved, WorkerStarted, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded, CheckpointSaved, WorkerStarted
 from regrow.journal.sqlite import SqliteStore
 
 pytestmark = pytest.mark.process

@@ -9,7 +9,8 @@ from collections import Counter
 import pytest
 
 from regrow.insight.collect import loose_blobs
-from regrow.journal.records import CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded
 
 pytestmark = pytest.mark.process
 

@@ -21,7 +21,8 @@ import pytest
 
 import regrow
 from regrow.engine.invariants import check_run
-from regrow.journal.records import DriverOpened, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import DriverOpened
 from regrow.journal.sqlite import SqliteStore
 
 from . import clock_agents as agents

@@ -17,7 +17,8 @@ import regrow
 from regrow.authoring.heeding import heed_notices
 from regrow.codec import rebuild
 from regrow.executors.notices import AwsWatcher
-from regrow.journal.records import AttemptFailed, WorkerStarted, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import AttemptFailed, WorkerStarted
 from regrow.journal.sqlite import SqliteStore
 
 

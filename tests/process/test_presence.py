@@ -7,13 +7,14 @@ import signal
 import pytest
 
 from regrow.errors import RunHeld
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.store import NewRun
 
 pytestmark = [pytest.mark.process, pytest.mark.promise("P3", "P8")]
 
 HOLDER = """
-    from regrow.journal.records import Record, RunCreated, seal
+    from regrow.journal.chain import seal
+    from regrow.journal.records import Record, RunCreated
     from regrow.journal.sqlite import SqliteStore
     from regrow.journal.store import Entry
 

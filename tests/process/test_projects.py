@@ -20,7 +20,8 @@ import regrow
 from regrow.authoring import home
 from regrow.engine.invariants import check_run
 from regrow.insight.collect import loose_blobs
-from regrow.journal.records import RunCreated, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunCreated
 from regrow.journal.sqlite import SqliteStore
 
 from . import project_agents as agents

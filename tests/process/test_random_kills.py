@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 import regrow
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.testing import MemoryStore
 
 from . import random_kill_agents as agents

@@ -24,7 +24,7 @@ from regrow.executors import warm
 from regrow.executors.channel import Frames, SocketChannel, from_worker
 from regrow.insight.preview import preview, preview_inputs
 from regrow.insight.tree import tree_of
-from regrow.journal import records
+from regrow.journal import chain
 from regrow.journal.blobs import MemoryBlobs
 
 from .real_encodings import SEEDS, framed
@@ -41,12 +41,12 @@ class Reader(msgspec.Struct, frozen=True):
 
 
 def _stored(data):
-    return records.StoredRecord(1, data, hashlib.sha256(data).digest())
+    return chain.StoredRecord(1, data, hashlib.sha256(data).digest())
 
 
 def _record(data):
     """Read a record whose hash is right: what is left to protect is whoever reads a journal that somebody made up."""
-    found = records.unseal_all("run-1", [_stored(data)])
+    found = chain.unseal_all("run-1", [_stored(data)])
     fold(found)
     check_run(found)
     tree_of(found)

@@ -18,6 +18,7 @@ from regrow.codec.frames import Frame
 from regrow.engine.state import CallState
 from regrow.executors import messages, warm
 from regrow.journal import records
+from regrow.journal.chain import seal
 from regrow.journal.store import LogLine
 from regrow.values.policies import Bounds
 from regrow.values.resources import Resources
@@ -77,6 +78,7 @@ def _events():
     yield records.WorkerSampled("task#1", 1, ((1.0, 2),))
     yield records.WorkerGrown("task#1", 1, 1, 2, 0.5)
     yield records.WorkerEnded("task#1", 1, "SIGKILL", 5, signal=9)
+    yield records.Spent("task#1", 1, 150, "a token")
     yield records.CheckpointSaved("task#1", 1, 1, value, ("a" * 64,), "task#1", {"step": 1}, {"work": 1})
 
 
@@ -115,7 +117,7 @@ def _seeds():
     for name in ("value", "value with files", "preview", "preview of inputs"):
         found[name] = list(values)
     found["record"] = [
-        records.seal(records.Record(1, 1.0, "driver", 1, b"", event)).body for event in _events()
+        seal(records.Record(1, 1.0, "driver", 1, b"", event)).body for event in _events()
     ]  # every kind, in the place of a run's only record
     network = NetworkView("rate-limited", 429, 2.5, "it said so")
     rich = ErrorRecord(

@@ -24,7 +24,8 @@ from regrow.codec.codes import Code
 from regrow.codec.error_record import ErrorRecord
 from regrow.errors import Corrupted, ForeignError, RegrowError, UsageError
 from regrow.insight.preview import preview, preview_inputs
-from regrow.journal.records import Record, RunEnded, seal
+from regrow.journal.chain import seal
+from regrow.journal.records import Record, RunEnded
 
 from . import hostile_bytes
 from .hostile_bytes import READERS, SEEDS, hostile

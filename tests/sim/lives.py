@@ -10,7 +10,8 @@ from typing import Any
 import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.engine.state import RunState, fold
-from regrow.journal.records import Record, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Record
 from regrow.testing import Crash, CrashingStore
 
 ledger: Counter[str] = Counter()

@@ -19,7 +19,7 @@ from regrow.authoring.opening import open_run
 from regrow.engine.driver import Driver
 from regrow.engine.host import Host
 from regrow.healing.ladder import Ladder
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.testing import FakeClock, MemoryStore
 
 

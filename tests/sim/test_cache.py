@@ -13,7 +13,8 @@ from regrow.authoring.home import forget, host_of
 from regrow.errors import StoreUnavailable
 from regrow.insight.collect import BLOB_GRACE_SECONDS, loose_blobs
 from regrow.journal.cache import RETAINED_SECONDS, Artifact
-from regrow.journal.records import CallFailed, CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallFailed, CallSucceeded
 from regrow.testing import Crash, CrashingStore, MemoryStore
 
 from .lives import ledger, live, note, survives_every_crash

@@ -14,7 +14,8 @@ from regrow.authoring.opening import open_run
 from regrow.engine.forking import paths_of, plan_fork
 from regrow.engine.invariants import check_run
 from regrow.engine.state import fold
-from regrow.journal.records import Answered, Asked, CallStarted, RunForked, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Answered, Asked, CallStarted, RunForked
 from regrow.testing import Crash, CrashingStore, MemoryStore
 
 ledger: Counter[str] = Counter()

@@ -15,7 +15,8 @@ from regrow.authoring.rehearsal import Rehearsal
 from regrow.engine.forking import paths_of
 from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
-from regrow.journal.records import Record, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Record
 from regrow.testing import Crash, CrashingStore, MemoryStore
 
 ledger: Counter[str] = Counter()

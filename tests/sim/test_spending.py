@@ -8,7 +8,8 @@ import regrow
 from regrow.engine.state import fold
 from regrow.insight.diff import difference
 from regrow.insight.tree import tree_of
-from regrow.journal.records import CallSucceeded, Spent, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded, Spent
 from regrow.testing import Crash, CrashingStore
 
 from .lives import ledger, live, note, records_of

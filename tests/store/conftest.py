@@ -12,8 +12,9 @@ import pytest
 
 from regrow.codec import encode
 from regrow.journal.blobs import FileBlobs
+from regrow.journal.chain import seal
 from regrow.journal.memory import MemoryStore
-from regrow.journal.records import Call, CallSucceeded, Record, RunCreated, RunEnded, seal
+from regrow.journal.records import Call, CallSucceeded, Record, RunCreated, RunEnded
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import Entry, NewRun
 

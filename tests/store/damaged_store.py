@@ -31,18 +31,10 @@ from regrow.errors import RegrowError, UnknownRun
 from regrow.insight.runs import find_run
 from regrow.insight.tree import tree_of
 from regrow.insight.why import explain
-from regrow.journal import records
+from regrow.journal import chain
 from regrow.journal.blobs import FileBlobs
-from regrow.journal.records import (
-    BlobRef,
-    CallSucceeded,
-    CheckpointSaved,
-    ChunkYielded,
-    Record,
-    RunCreated,
-    StoredRecord,
-    unseal_all,
-)
+from regrow.journal.chain import StoredRecord, unseal_all
+from regrow.journal.records import BlobRef, CallSucceeded, CheckpointSaved, ChunkYielded, Record, RunCreated
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import LogLine
 
@@ -355,13 +347,13 @@ class _Judge:
 
 def see_no_damage() -> None:
     """Compare no hashes, here: the control that shows what they are good for."""
-    unseal = records.unseal
+    unseal = chain.unseal
 
     def unseal_blindly(run: str, stored: StoredRecord, **where: Any) -> Record:
         right = hashlib.sha256(stored.body).digest()
         return unseal(run, msgspec.structs.replace(stored, hash=right), **where)
 
-    records.unseal = unseal_blindly
+    chain.unseal = unseal_blindly
     FileBlobs.get = lambda self, digest: self._path(digest).read_bytes()  # type: ignore[method-assign]
     FileBlobs.path_of = FileBlobs._path  # type: ignore[method-assign]
 

@@ -14,7 +14,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from regrow.journal.records import Event, Record, seal
+from regrow.journal.chain import seal
+from regrow.journal.records import Event, Record
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import Entry
 

@@ -17,19 +17,10 @@ from regrow.codec.codes import Code
 from regrow.errors import Corrupted, RegrowError, UnreadableFormat
 from regrow.journal import archive as archives
 from regrow.journal.archive import Archive, Manifest, Source, export
+from regrow.journal.chain import seal, unseal_all
 from regrow.journal.memories import Change, Origin
 from regrow.journal.memory import MemoryStore
-from regrow.journal.records import (
-    BlobRef,
-    Call,
-    CallSucceeded,
-    Record,
-    RunCreated,
-    RunEnded,
-    RunRetried,
-    seal,
-    unseal_all,
-)
+from regrow.journal.records import BlobRef, Call, CallSucceeded, Record, RunCreated, RunEnded, RunRetried
 from regrow.journal.store import LogLine, NewRun
 
 pytestmark = pytest.mark.store

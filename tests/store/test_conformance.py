@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
-from regrow.journal.records import RunRetried, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunRetried
 from regrow.journal.store import SIZES_KEPT, LogLine, NewRun, SizeSeen
 
 pytestmark = pytest.mark.store

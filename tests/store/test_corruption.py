@@ -16,8 +16,8 @@ import pytest
 import regrow
 from regrow.engine.state import fold
 from regrow.errors import Corrupted
-from regrow.journal import records as records_module
-from regrow.journal.records import StoredRecord, seal, unseal_all
+from regrow.journal import chain
+from regrow.journal.chain import StoredRecord, seal, unseal_all
 from regrow.journal.sqlite import SqliteStore
 
 pytestmark = [pytest.mark.store, pytest.mark.promise("P7")]
@@ -109,7 +109,7 @@ def test_every_bit_of_a_record_is_protected(database):
     for bit in range(len(body) * 8):
         with pytest.raises(Corrupted, match="run run-2: record 5 is damaged"):
             damaged = msgspec.structs.replace(stored, body=flipped(body, bit))
-            records_module.unseal("run-2", damaged, seq=5, previous=database.record("run-2", 4, "hash"))
+            chain.unseal("run-2", damaged, seq=5, previous=database.record("run-2", 4, "hash"))
 
 
 @pytest.mark.control
@@ -134,7 +134,7 @@ def test_without_the_comparison_of_hashes_a_flipped_bit_would_be_served(database
     body = database.record("run-2", 5, "body")
     database.write("run-2", 5, "body", flipped(body, body.index(b"result 4") * 8))
     assert list(database.damage()) == ["run-2"]
-    monkeypatch.setattr(records_module.hashlib, "sha256", lambda _: NoHash())
+    monkeypatch.setattr(chain.hashlib, "sha256", lambda _: NoHash())
     assert database.damage(unseal_blindly) == {}
 
 

@@ -91,7 +91,7 @@ def test_a_log_whose_bytes_are_damaged_is_refused_by_name(spoiled, body):
         store.read_logs("run-1")
 
 
-@pytest.mark.parametrize("epoch", [0, -1, 2**63 - 1, "'?'", 1.5])
+@pytest.mark.parametrize("epoch", [0, -1, 2**62, 2**63 - 1, "'?'", 1.5])
 def test_a_lease_that_is_not_above_the_epoch_of_the_last_record_is_refused(spoiled, epoch):
     """Two drivers could hold one epoch, and both would write."""
     store = spoiled(f"UPDATE runs SET epoch = {epoch} WHERE id = 'run-1'; UPDATE leases SET until = 0")

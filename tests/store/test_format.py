@@ -17,8 +17,9 @@ import pytest
 
 import regrow
 from regrow.authoring.home import host_of
-from regrow.journal import records
-from regrow.journal.records import BlobRef, CallCancelled, CallSucceeded, Diverged, DriverOpened, RunCreated, unseal_all
+from regrow.journal import chain
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import BlobRef, CallCancelled, CallSucceeded, Diverged, DriverOpened, RunCreated
 from regrow.journal.sqlite import SqliteStore
 
 from .kept import journal_of
@@ -151,7 +152,7 @@ def test_the_whole_agent_replays_without_executing_anything(kept, wrote):
     db = apsw.Connection(str(kept / "journal.db"))
     ((number, run),) = db.execute("SELECT number, id FROM runs WHERE key = 'finished'").fetchall()
     rows = db.execute("SELECT seq, body, hash FROM records WHERE number = ? ORDER BY seq", (number,)).fetchall()
-    stored = [records.StoredRecord(*row) for row in rows]
+    stored = [chain.StoredRecord(*row) for row in rows]
     (last,) = [
         record.seq
         for record in unseal_all(run, stored)

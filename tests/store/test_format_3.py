@@ -10,7 +10,8 @@ import pytest
 
 from regrow.codec import decode
 from regrow.journal.cache import Found
-from regrow.journal.records import Answered, CacheHit, CallFailed, CallSucceeded, Said, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Answered, CacheHit, CallFailed, CallSucceeded, Said
 
 from . import make_journal_3 as wrote
 from .kept import opened_copy

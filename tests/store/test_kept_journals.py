@@ -16,6 +16,7 @@ import msgspec
 import pytest
 
 from regrow.journal import records
+from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     Answered,
     Asked,
@@ -29,7 +30,6 @@ from regrow.journal.records import (
     WorkerGrown,
     WorkerSampled,
     WorkerStarted,
-    unseal_all,
 )
 
 from . import make_journal_2, make_journal_3

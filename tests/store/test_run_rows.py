@@ -9,6 +9,7 @@ from regrow.errors import Corrupted
 from regrow.journal.memories import Change, Origin
 from regrow.journal.memory import MemoryStore
 from regrow.journal.orders import GRACE_SECONDS, Order
+from regrow.journal.records import RunRetried
 from regrow.journal.store import DamagedRow, NewRun
 
 pytestmark = pytest.mark.store
@@ -50,6 +51,15 @@ def test_the_end_of_a_run_is_the_end_of_its_pause(store, journal):
     one.end()
     row = store.get("run-1")
     assert (row.status, row.paused_by, row.paused_at) == ("succeeded", None, None)
+
+
+def test_a_run_that_is_retried_is_not_held_up_by_a_pause_that_came_after_its_end(store, journal):
+    one = journal(store).claim().append().end("failed")
+    store.request_pause("run-1", "somebody")
+    one.claim()
+    assert store.append([one.entry(RunRetried(()), reopens=True)]) == frozenset()
+    row = store.get("run-1")
+    assert (row.status, row.paused_by, row.paused_at) == ("running", None, None)
 
 
 def test_an_order_from_before_orders_had_a_grace_is_given_the_usual_one(sqlite, journal):

@@ -16,7 +16,7 @@ import regrow
 from regrow.authoring import home
 from regrow.errors import Corrupted, StoreUnavailable, UnreadableFormat
 from regrow.journal.blobs import FileBlobs
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
 from regrow.journal.store import NewRun, SizeSeen
 
@@ -131,7 +131,8 @@ def synced(tmp_path, count, synchronous="FULL"):
     """Append records one by one in a process of its own, under strace, and count its calls to sync a file."""
     program = f"""
 import sys
-from regrow.journal.records import RunCreated, Record, seal
+from regrow.journal.chain import seal
+from regrow.journal.records import RunCreated, Record
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import Entry, NewRun
 store = SqliteStore({str(tmp_path / f"{synchronous}-{count}")!r})

@@ -16,8 +16,8 @@ import pytest
 from regrow.errors import Corrupted, StoreUnavailable
 from regrow.journal import database
 from regrow.journal import sqlite as module
+from regrow.journal.chain import StoredRecord, unseal_all
 from regrow.journal.database import Database
-from regrow.journal.records import StoredRecord, unseal_all
 from regrow.journal.sqlite import FORMAT, SqliteStore
 from regrow.journal.store import NewRun, SizeSeen
 

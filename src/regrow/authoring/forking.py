@@ -16,8 +16,9 @@ from regrow.engine.forking import Copied, Fork, NewInputs, paths_of, plan_fork
 from regrow.engine.host import Host
 from regrow.engine.vault import INPUT_BYTES, Kept
 from regrow.errors import KeyConflict, StoreError, UsageError
+from regrow.journal.chain import seal, unseal_all
 from regrow.journal.presence import actor
-from regrow.journal.records import CallSucceeded, CheckpointSaved, Record, seal, unseal_all
+from regrow.journal.records import CallSucceeded, CheckpointSaved, Record
 from regrow.journal.store import Entry, NewRun, RunRow
 from regrow.values.ids import new_run_id
 from regrow.values.options import unknown

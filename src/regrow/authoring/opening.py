@@ -17,7 +17,8 @@ from regrow.engine.host import Host
 from regrow.engine.news import Observer
 from regrow.engine.state import fold
 from regrow.errors import KeyConflict, RunOver, UsageError
-from regrow.journal.records import RunCreated, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunCreated
 from regrow.journal.store import NewRun, RunRow
 from regrow.values.ids import new_run_id
 from regrow.values.policies import Budget

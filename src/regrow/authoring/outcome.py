@@ -8,7 +8,8 @@ from regrow.codec import rebuild
 from regrow.engine.host import Host
 from regrow.engine.state import RunState, fold
 from regrow.errors import Corrupted, RunCancelled, UnknownRun
-from regrow.journal.records import CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded
 
 
 def outcome_of(host: Host, run: str) -> Any:

@@ -30,9 +30,10 @@ from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
 from regrow.journal.asks import AskRow, NewAsk
 from regrow.journal.blobs import BlobStore, MemoryBlobs
+from regrow.journal.chain import seal
 from regrow.journal.memories import Memories
 from regrow.journal.memory import MemoryStore
-from regrow.journal.records import CallFailed, CallSucceeded, Diverged, Record, seal
+from regrow.journal.records import CallFailed, CallSucceeded, Diverged, Record
 from regrow.journal.signals import Signal, Signals
 from regrow.journal.store import Entry, NewRun, RunRow, Store
 from regrow.values.ids import idempotency_key

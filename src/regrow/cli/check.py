@@ -17,7 +17,7 @@ from regrow.codec import capture
 from regrow.engine.rehearsing import tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
 from regrow.insight.runs import find_run, short
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.store import RunRow
 
 

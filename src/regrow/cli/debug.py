@@ -22,7 +22,8 @@ from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished
 from regrow.engine.state import fold
 from regrow.errors import Failure
 from regrow.insight.runs import find_run, short
-from regrow.journal.records import Record, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Record
 from regrow.journal.store import RunRow
 
 

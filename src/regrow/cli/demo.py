@@ -26,7 +26,7 @@ from regrow.engine.news import Tally
 from regrow.errors import RunHeld
 from regrow.insight.attempts import AttemptLine, attempts_of
 from regrow.insight.runs import short
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.journal.store import RunRow, Store
 
 _EXTRA = {"sklearn", "pandas", "numpy", "matplotlib", "joblib", "threadpoolctl", "scipy"}

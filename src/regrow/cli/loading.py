@@ -19,7 +19,8 @@ from regrow.codec import capture, registry
 from regrow.engine.host import Host
 from regrow.engine.state import fold
 from regrow.insight.runs import short
-from regrow.journal.records import RunCreated, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunCreated
 from regrow.journal.store import RunRow, Store
 
 AnyTask = Task[..., Any]

@@ -25,8 +25,9 @@ from regrow.insight.runs import find_run, short
 from regrow.insight.stops import lift_command
 from regrow.insight.tree import tree_of
 from regrow.insight.why import explain
+from regrow.journal.chain import unseal_all
 from regrow.journal.orders import in_force
-from regrow.journal.records import Record, RunCreated, unseal_all
+from regrow.journal.records import Record, RunCreated
 from regrow.journal.store import DamagedRow, LogLine, RunRow, Store
 from regrow.values.durations import readable
 from regrow.values.money import in_dollars

@@ -22,8 +22,8 @@ from regrow.engine.news import Tally
 from regrow.engine.state import fold
 from regrow.errors import StoreError
 from regrow.insight.runs import find_run, short
+from regrow.journal.chain import unseal_all
 from regrow.journal.presence import actor
-from regrow.journal.records import unseal_all
 from regrow.journal.store import RunRow
 
 _POLL_SECONDS = 0.1

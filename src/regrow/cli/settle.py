@@ -22,9 +22,10 @@ from regrow.engine.vault import Kept
 from regrow.errors import RunHeld
 from regrow.insight.runs import find_run, short
 from regrow.insight.why import RESOLVED
+from regrow.journal.chain import unseal_all
 from regrow.journal.orders import GRACE_SECONDS
 from regrow.journal.presence import actor
-from regrow.journal.records import DriverClosed, OutcomeDecided, unseal_all
+from regrow.journal.records import DriverClosed, OutcomeDecided
 from regrow.journal.store import RunRow
 
 _POLL_SECONDS = 0.1

@@ -19,7 +19,7 @@ from regrow.cli.terminal import console, plain
 from regrow.engine.forking import paths_of
 from regrow.insight.diff import CallDifference, RunDifference, difference
 from regrow.insight.runs import find_run, short
-from regrow.journal.records import unseal_all
+from regrow.journal.chain import unseal_all
 from regrow.values.durations import readable
 from regrow.values.money import readable_money
 

@@ -27,8 +27,9 @@ from regrow.insight.collect import loose_blobs, old_runs
 from regrow.insight.needed import needed_blobs
 from regrow.insight.runs import find_run, short
 from regrow.insight.stops import lift_command, stop_words
+from regrow.journal.chain import unseal_all
 from regrow.journal.orders import Stop
-from regrow.journal.records import RunCreated, RunEnded, RunRetried, unseal_all
+from regrow.journal.records import RunCreated, RunEnded, RunRetried
 from regrow.journal.sqlite import FORMAT
 from regrow.journal.store import LEASE_SECONDS, DamagedRow, RunRow, Store
 from regrow.values.durations import readable, seconds

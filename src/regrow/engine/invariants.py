@@ -1,7 +1,7 @@
 """What must hold of every run's records, whatever happened to the run.
 
 `check_run` sees records and nothing else. The tests ask it after every crash, and `regrow doctor` of every run there
-is. That the chain of hashes holds is checked where records are read (`regrow.journal.records.unseal_all`).
+is. That the chain of hashes holds is checked where records are read (`regrow.journal.chain.unseal_all`).
 """
 
 from __future__ import annotations

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from regrow.engine.state import RunState
 from regrow.errors import Corrupted
-from regrow.journal.records import Event, Record, RunEnded, RunRetried, StoredRecord, seal, unseal_all
+from regrow.journal.chain import StoredRecord, seal, unseal_all
+from regrow.journal.records import Event, Record, RunEnded, RunRetried
 from regrow.journal.store import Entry
 
 

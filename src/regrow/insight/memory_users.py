@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from regrow.codec import decode
-from regrow.journal.records import CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded
 from regrow.journal.store import RunRow, Store
 
 

@@ -12,6 +12,7 @@ from regrow.codec.contents import contents_of
 from regrow.engine.state import fold
 from regrow.errors import RegrowError, StoreError
 from regrow.journal.blobs import BlobStore
+from regrow.journal.chain import StoredRecord, unseal_all
 from regrow.journal.records import (
     Asked,
     BlobRef,
@@ -22,9 +23,7 @@ from regrow.journal.records import (
     OutcomeDecided,
     Record,
     RunCreated,
-    StoredRecord,
     Value,
-    unseal_all,
 )
 from regrow.journal.store import DamagedRow, Store
 

@@ -24,17 +24,10 @@ import msgspec
 from regrow._version import __version__
 from regrow.codec.contents import contents_of
 from regrow.errors import Corrupted, RegrowError, UnreadableFormat
+from regrow.journal.chain import StoredRecord, unseal_all
 from regrow.journal.memories import Carried
 from regrow.journal.pins import pins_of
-from regrow.journal.records import (
-    BlobRef,
-    Record,
-    RunCreated,
-    RunEnded,
-    RunRetried,
-    StoredRecord,
-    unseal_all,
-)
+from regrow.journal.records import BlobRef, Record, RunCreated, RunEnded, RunRetried
 from regrow.journal.store import DEFAULT_PROJECT, Entry, LogLine, NewRun, RunRow, Store
 
 FORMAT = 1

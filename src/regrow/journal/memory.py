@@ -14,11 +14,11 @@ from regrow.errors import RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore, MemoryBlobs
 from regrow.journal.cache import SharedCache
+from regrow.journal.chain import StoredRecord
 from regrow.journal.memories import Memories
 from regrow.journal.memory_tables import MemoryTables
 from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import actor
-from regrow.journal.records import StoredRecord
 from regrow.journal.signals import Signals
 from regrow.journal.store import LEASE_SECONDS, SIZES_KEPT, DamagedRow, Entry, LogLine, NewRun, RunRow, SizeSeen
 
@@ -200,7 +200,9 @@ class MemoryStore:
                     )
                     self._leases[run].until = 0.0
                 elif entry.reopens:
-                    self._rows[run] = msgspec.structs.replace(row, outcome=None, ended=None)
+                    self._rows[run] = msgspec.structs.replace(
+                        row, outcome=None, ended=None, paused_by=None, paused_at=None
+                    )
             return frozenset(fenced)
 
     def request_cancel(self, run: str, actor: str, *, grace: float = GRACE_SECONDS) -> None:

@@ -12,11 +12,11 @@ import msgspec
 
 from regrow.errors import Corrupted, RunHeld, StoreUnavailable, UnknownRun
 from regrow.journal.blobs import BlobStore, FileBlobs
+from regrow.journal.chain import StoredRecord
 from regrow.journal.database import Database, statements
 from regrow.journal.formats import FORMATS
 from regrow.journal.orders import GRACE_SECONDS, Order, Stop
 from regrow.journal.presence import Presence
-from regrow.journal.records import StoredRecord
 from regrow.journal.sqlite_asks import SqliteAsks
 from regrow.journal.sqlite_cache import SqliteCache
 from regrow.journal.sqlite_memories import SqliteMemories

@@ -18,9 +18,10 @@ import msgspec
 from regrow.journal.asks import Asks
 from regrow.journal.blobs import BlobStore
 from regrow.journal.cache import SharedCache
+from regrow.journal.chain import StoredRecord
 from regrow.journal.memories import Memories
 from regrow.journal.orders import GRACE_SECONDS, Order, Stop
-from regrow.journal.records import RunOutcome, StoredRecord
+from regrow.journal.records import RunOutcome
 from regrow.journal.signals import Signals
 
 DEFAULT_PROJECT = "default"

@@ -18,6 +18,7 @@ from regrow.engine.branches import current_branch
 from regrow.engine.state import fold
 from regrow.engine.vault import Vault
 from regrow.errors import UsageError
+from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
@@ -29,7 +30,6 @@ from regrow.journal.records import (
     Event,
     OutcomeDecided,
     Record,
-    unseal_all,
 )
 from regrow.journal.store import LEASE_SECONDS, Entry, NewRun, RunRow
 from regrow.testing.crash import Crash, CrashingStore

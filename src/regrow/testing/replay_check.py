@@ -10,6 +10,7 @@ from regrow.authoring.driving import drive_async
 from regrow.authoring.task import Task
 from regrow.engine.branches import drive_on
 from regrow.healing.ladder import Ladder
+from regrow.journal.chain import unseal_all
 from regrow.journal.memory import MemoryStore
 from regrow.journal.records import (
     CallStarted,
@@ -20,7 +21,6 @@ from regrow.journal.records import (
     WorkerEnded,
     WorkerSampled,
     WorkerStarted,
-    unseal_all,
 )
 from regrow.journal.store import NewRun
 from regrow.testing.simulated_executor import SimulatedExecutor

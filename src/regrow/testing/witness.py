@@ -9,6 +9,7 @@ from regrow.engine.branches import scope_here
 from regrow.engine.driver import Driver
 from regrow.engine.invariants import check_run
 from regrow.engine.state import RunState
+from regrow.journal.chain import StoredRecord, unseal
 from regrow.journal.memory import MemoryStore
 from regrow.journal.records import (
     AttemptFailed,
@@ -22,10 +23,8 @@ from regrow.journal.records import (
     Record,
     RunRetried,
     Spent,
-    StoredRecord,
     WorkerEnded,
     WorkerGrown,
-    unseal,
 )
 from regrow.remedies import Grow, Resume
 from regrow.testing.processes import Processes

@@ -378,8 +378,7 @@ def test_a_map_that_is_thrown_away_when_its_calls_have_ended_makes_no_event_loop
     async def begin_and_leave() -> Any:
         mapping = regrow.map(work, range(3))
         mapping.send(None)  # and nobody goes on with it
-        while len(asyncio.all_tasks()) > 1:
-            await asyncio.sleep(0)
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
         return mapping
 
     mapping = asyncio.run(begin_and_leave())

@@ -15,7 +15,8 @@ import pytest
 import regrow
 from regrow.engine import branches
 from regrow.engine.branches import Branch, in_fresh_stack
-from regrow.journal.records import CallSucceeded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import CallSucceeded
 from regrow.testing import MemoryStore
 
 

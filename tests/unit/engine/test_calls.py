@@ -14,6 +14,7 @@ from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
 from regrow.engine.branches import scope_here
 from regrow.executors.inline import InlineExecutor
+from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
@@ -22,7 +23,6 @@ from regrow.journal.records import (
     CallSucceeded,
     OutcomeDecided,
     RunCreated,
-    unseal_all,
 )
 from regrow.journal.store import NewRun
 from regrow.testing import Crash, CrashingStore, MemoryStore, faults, lost_worker

@@ -9,7 +9,7 @@ import pytest
 
 from regrow.engine.committer import Committer, LoopTicket, ThreadTicket, arrival, arrive, settle_on_loop
 from regrow.errors import LeaseLost, StoreUnavailable
-from regrow.journal.records import StoredRecord
+from regrow.journal.chain import StoredRecord
 from regrow.journal.store import Entry
 
 

@@ -10,7 +10,8 @@ import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.engine.conclude import conclude
 from regrow.errors import Divergence, OutcomeUnknown, StoreUnavailable
-from regrow.journal.records import DriverClosed, RunCreated, RunEnded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import DriverClosed, RunCreated, RunEnded
 from regrow.journal.store import NewRun
 from regrow.testing import MemoryStore
 

@@ -14,6 +14,7 @@ from regrow.authoring.home import forget, host_of
 from regrow.engine.committer import LoopTicket, ThreadTicket
 from regrow.engine.news import Replayed
 from regrow.errors import Divergence, StoreUnavailable
+from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     Call,
     CallCancelled,
@@ -24,7 +25,6 @@ from regrow.journal.records import (
     Record,
     RunCreated,
     RunEnded,
-    unseal_all,
 )
 from regrow.journal.store import NewRun
 from regrow.testing import FakeClock, MemoryStore

@@ -11,7 +11,8 @@ from regrow.engine.host import Host
 from regrow.errors import Divergence, LeaseLost, RunHeld, RunOver, StoreUnavailable
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
-from regrow.journal.records import Call, CallStarted, RunCreated, RunEnded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import Call, CallStarted, RunCreated, RunEnded
 from regrow.journal.store import LogLine, NewRun
 from regrow.testing import FakeClock, MemoryStore
 

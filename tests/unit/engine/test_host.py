@@ -18,7 +18,8 @@ from regrow.engine.host import Host
 from regrow.errors import StoreUnavailable
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
-from regrow.journal.records import RunCreated, RunEnded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunCreated, RunEnded
 from regrow.journal.store import Entry, NewRun
 from regrow.testing import FakeClock, MemoryStore
 

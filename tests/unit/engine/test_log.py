@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from regrow.engine.log import RunLog
-from regrow.journal.records import DriverOpened, RunCreated, RunEnded, RunRetried, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import DriverOpened, RunCreated, RunEnded, RunRetried
 
 CREATED = RunCreated("r", "agent", "", b"", b"")
 OPENED = DriverOpened("me", "1", "3")

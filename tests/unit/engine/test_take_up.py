@@ -8,7 +8,8 @@ import regrow
 from regrow.engine.host import Host
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
-from regrow.journal.records import RunCreated, RunEnded, unseal_all
+from regrow.journal.chain import unseal_all
+from regrow.journal.records import RunCreated, RunEnded
 from regrow.journal.store import NewRun
 from regrow.testing import MemoryStore
 

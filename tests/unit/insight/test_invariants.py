@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from regrow.engine.invariants import check_run
+from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
@@ -19,7 +20,6 @@ from regrow.journal.records import (
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
-    unseal_all,
 )
 
 from .writing import call, done, driver, error, failed, started, worker

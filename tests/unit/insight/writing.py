@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from regrow.codec import capture, digest_inputs
+from regrow.journal.chain import seal
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -13,7 +14,6 @@ from regrow.journal.records import (
     Record,
     RunCreated,
     WorkerStarted,
-    seal,
 )
 from regrow.values.resources import Resources
 

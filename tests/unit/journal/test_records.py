@@ -9,6 +9,7 @@ import pytest
 
 from regrow.codec import capture
 from regrow.errors import Corrupted, UnreadableFormat
+from regrow.journal.chain import StoredRecord, seal, unseal, unseal_all
 from regrow.journal.records import (
     AttemptFailed,
     Call,
@@ -21,13 +22,9 @@ from regrow.journal.records import (
     Record,
     RunCreated,
     RunEnded,
-    StoredRecord,
     WorkerEnded,
     WorkerGrown,
     WorkerStarted,
-    seal,
-    unseal,
-    unseal_all,
 )
 from regrow.values.resources import Resources
 

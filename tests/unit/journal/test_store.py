@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from regrow.journal.records import StoredRecord
+from regrow.journal.chain import StoredRecord
 from regrow.journal.store import Entry, LogLine, NewRun, RunRow
 
 ROW = RunRow("r", "agent", 1.0, None, "default", None, 0, "", held=False)

@@ -356,7 +356,7 @@ def test_after_the_block_everything_is_as_before(train):
 
 
 def events(store):
-    from regrow.journal.records import unseal_all
+    from regrow.journal.chain import unseal_all
 
     run = store.runs()[0].id
     ending = ("DriverClosed", "RunEnded")
