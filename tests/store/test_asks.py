@@ -274,3 +274,17 @@ def test_to_look_for_a_signal_that_has_not_come_leaves_the_wait_for_it(store):
     store.signals.expect(RUN, "go", "k1")
     assert store.signals.take(RUN, "go", "k1") is None
     assert awaited(store) == ("waiting", "go")
+
+
+def test_how_often_people_were_told_of_a_question_only_grows(store):
+    ask = put_up(store)
+    assert ask.told == 0
+    store.asks.note_told(RUN, ask.id, 2)
+    store.asks.note_told(RUN, ask.id, 1)
+    store.asks.note_told(OTHER, ask.id, 5)
+    assert store.asks.get(ask.id).told == 2
+
+
+def test_a_question_that_nobody_has_asked_is_unknown(store):
+    with pytest.raises(UnknownAsk, match="there is no question"):
+        store.asks.get("b" * 16)

@@ -145,3 +145,18 @@ def test_a_row_that_is_none_is_damage_of_the_list_that_it_is_in(in_memory):
     assert in_memory.checked([(1,)], ("version",), dict[str, int], "the list is") == [{"version": 1}]
     with pytest.raises(Corrupted, match="the list is damaged"):
         in_memory.checked([("x",)], ("version",), dict[str, int], "the list is")
+
+
+def test_text_that_is_none_is_damage_of_the_file(on_disk, file):
+    with on_disk.writing() as db:
+        db.execute("INSERT INTO meta VALUES ('note', CAST(x'ff' AS TEXT))")
+    with pytest.raises(Corrupted, match=f"{file} is damaged: it has text that is none"), on_disk.reading() as db:
+        db.execute("SELECT value FROM meta WHERE name = 'note'").fetchall()
+
+
+def test_what_is_left_to_a_parent_is_neither_read_nor_written(on_disk):
+    on_disk.leave_to_parent()
+    with pytest.raises(StoreUnavailable, match="opened before the process forked"), on_disk.reading():
+        pass
+    with pytest.raises(StoreUnavailable, match="opened before the process forked"), on_disk.writing():
+        pass

@@ -372,3 +372,8 @@ def test_a_vector_is_kept_once_it_is_known(store):
 )
 def test_who_wrote_is_the_step_and_no_branch_of_it(path, step):
     assert Origin("r", path, "a", "", 1.0).step == step
+
+
+def test_a_search_for_nothing_finds_nothing(store):
+    at = write(store, message("one"), document("k", "one"))
+    assert store.memories.search("default", at, [], 9) == []

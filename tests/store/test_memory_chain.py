@@ -6,6 +6,7 @@ import pytest
 
 from regrow.errors import Corrupted
 from regrow.journal.memories import Change, Suspect
+from regrow.journal.records import BlobRef
 
 from .remembering import message, write
 
@@ -68,3 +69,11 @@ def test_a_memory_of_which_nothing_is_left_does_not_end_a_check(store):
     write(store, message("one"), memory="b")
     damage(store, "DELETE FROM memory_versions WHERE memory = 1; UPDATE memory_versions SET actor = 'somebody'")
     assert [sentence[:9] for sentence in store.check()] == ["memory b:"]
+
+
+def test_a_check_says_how_many_blobs_a_memory_has_lost_hold_of(store):
+    first, second = (BlobRef(letter * 64, 10) for letter in "ab")
+    write(store, Change("document", "k", first, (first.digest,)), Change("document", "k", second, (second.digest,)))
+    assert store.memories.check() == []
+    damage(store, f"DELETE FROM memory_blobs WHERE digest = '{second.digest}'")
+    assert store.memories.check() == ["memory m: it does not hold 1 of its blobs, which gc may remove"]

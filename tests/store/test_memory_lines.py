@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regrow.codec import encode
-from regrow.errors import Corrupted
+from regrow.errors import Corrupted, UsageError
 from regrow.journal.memories import Change, Guard, Pin
 
 from .remembering import document, message, texts, value, write
@@ -108,3 +108,20 @@ def test_a_version_that_was_lost_is_said_to_be_missing_wherever_it_was(store):
         with pytest.raises(Corrupted, match="memory m: version 2 is missing"):
             store.memories.history("default", at, **which)
     assert [one.version for one in store.memories.history("default", at, limit=1)] == [1]
+
+
+def test_beyond_a_version_that_is_not_on_the_line_there_is_nothing(store, line):
+    at, _ = line
+    assert texts(store, at, beyond=Pin("m", 3)) == []
+    assert texts(store, at, beyond=Pin("nobody", 1)) == []
+
+
+def test_what_is_not_there_is_said_not_to_be(store):
+    write(store, message("one"))
+    with pytest.raises(Corrupted, match="memory m: version 2 is missing"):
+        store.memories.stored("default", "m", 2)
+    with pytest.raises(UsageError, match="there is no memory nobody to go on from"):
+        write(store, Change("fork", base=Pin("nobody", 1)), memory="f")
+    with pytest.raises(UsageError, match="there is no memory nobody in project default"):
+        store.memories.remove("default", "nobody")
+    assert [row.name for row in store.memories.rows()] == ["m"]

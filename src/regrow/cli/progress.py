@@ -25,6 +25,7 @@ from regrow.journal.records import (
     CheckpointSaved,
     ChunkYielded,
     Diverged,
+    OfWorker,
     Record,
     WorkerEnded,
     WorkerGrown,
@@ -32,7 +33,7 @@ from regrow.journal.records import (
     WorkerStarted,
 )
 
-_OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded | CheckpointSaved
+_OfWorker = OfWorker | CheckpointSaved
 
 
 class Working:

@@ -14,39 +14,22 @@ from regrow.engine.state import enclosing
 from regrow.errors import UsageError
 from regrow.journal.pins import pins_of
 from regrow.journal.records import (
-    Answered,
-    Asked,
-    AttemptFailed,
     Call,
-    CallCancelled,
-    CallFailed,
+    CallOutcome,
     CallStarted,
     CallSucceeded,
-    CheckpointSaved,
-    ChunkYielded,
-    Diverged,
     DriverClosed,
     DriverOpened,
     Event,
-    OutcomeDecided,
+    OfCall,
+    OfPath,
     Record,
     RunCreated,
     RunEnded,
     RunForked,
     RunRetried,
-    SignalTaken,
-    Spent,
     Value,
-    WorkerEnded,
-    WorkerGrown,
-    WorkerSampled,
-    WorkerStarted,
 )
-
-_OfCall = CallStarted | Asked | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
-_Outcome = CallSucceeded | CallFailed | CallCancelled
-_OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
-_OfPath = _OfWorker | Answered | SignalTaken | CheckpointSaved | OutcomeDecided | Diverged | Spent
 
 
 class Copied(msgspec.Struct, frozen=True):
@@ -89,7 +72,7 @@ class Fork(msgspec.Struct, frozen=True):
 
 def paths_of(records: Sequence[Record]) -> dict[str, Call]:
     """Give all recorded calls by path, in the order in which something was first recorded of them."""
-    return {event.call.path: event.call for event in (one.event for one in records) if isinstance(event, _OfCall)}
+    return {event.call.path: event.call for event in (one.event for one in records) if isinstance(event, OfCall)}
 
 
 def plan_fork(
@@ -176,18 +159,20 @@ def _prefix(records: Sequence[Record], at: str) -> list[Record]:
 def _place_of(prefix: Sequence[Record], path: str) -> int | None:
     """Give the place in a prefix at which a call was settled last; None if nothing is recorded of it there."""
     about = [place for place, record in enumerate(prefix) if _concerns(record.event, path)]
-    ends = [place for place in about if isinstance(event := prefix[place].event, _Outcome) and event.call.path == path]
+    ends = [
+        place for place in about if isinstance(event := prefix[place].event, CallOutcome) and event.call.path == path
+    ]
     return ends[-1] if ends else about[-1] if about else None
 
 
 def _settled(records: Sequence[Record]) -> set[str]:
     """Give the calls that have an outcome."""
-    return {one.event.call.path for one in records if isinstance(one.event, _Outcome)}
+    return {one.event.call.path for one in records if isinstance(one.event, CallOutcome)}
 
 
 def _concerns(event: Event, path: str) -> bool:
     """Tell whether an event is about a call, or about something inside of it."""
-    own = event.call.path if isinstance(event, _OfCall) else event.path if isinstance(event, _OfPath) else None
+    own = event.call.path if isinstance(event, OfCall) else event.path if isinstance(event, OfPath) else None
     return own is not None and (own == path or own.startswith(f"{path}/"))
 
 
@@ -198,13 +183,13 @@ def _is_taken_over(event: Event, outermost: str, *, is_last_life: bool) -> bool:
     """
     if isinstance(event, RunCreated | RunForked | DriverOpened | DriverClosed):
         return False
-    ends = isinstance(event, RunEnded) or (isinstance(event, _Outcome) and event.call.path == outermost)
+    ends = isinstance(event, RunEnded) or (isinstance(event, CallOutcome) and event.call.path == outermost)
     return not (ends and is_last_life)
 
 
 def _with_inputs(event: Event, outermost: str, inputs: NewInputs | None) -> Event:
     """Let the outermost call have been made with other inputs."""
-    if inputs is None or not isinstance(event, _OfCall) or event.call.path != outermost:
+    if inputs is None or not isinstance(event, OfCall) or event.call.path != outermost:
         return event
     call = msgspec.structs.replace(event.call, digest=inputs.digest, inputs=inputs.shown)
     return msgspec.structs.replace(event, call=call)

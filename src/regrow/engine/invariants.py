@@ -16,6 +16,7 @@ from regrow.journal.records import (
     AttemptFailed,
     CallCancelled,
     CallFailed,
+    CallOutcome,
     CallStarted,
     CallSucceeded,
     CheckpointSaved,
@@ -35,7 +36,7 @@ from regrow.journal.records import (
     WorkerStarted,
 )
 
-_OfAttempt = CallStarted | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
+_OfAttempt = CallStarted | AttemptFailed | CallOutcome
 _OfCall = _OfAttempt | ChunkYielded
 _AFTER_THE_END = DriverOpened | DriverClosed | OutcomeDecided | RunRetried
 

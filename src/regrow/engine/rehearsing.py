@@ -11,16 +11,14 @@ from collections.abc import Collection, Iterator, Sequence
 from regrow.engine.forking import paths_of
 from regrow.engine.state import RunState, enclosing, fold
 from regrow.journal.records import (
-    CallCancelled,
     CallFailed,
+    CallOutcome,
     CallSucceeded,
     CheckpointSaved,
     Record,
     RunEnded,
     RunRetried,
 )
-
-_Outcome = CallSucceeded | CallFailed | CallCancelled
 
 
 def without_outcomes(
@@ -48,7 +46,7 @@ def without_outcomes(
 
 def _is_left_out(record: Record, entered: Collection[str]) -> bool:
     event = record.event
-    return isinstance(event, RunEnded) or (isinstance(event, _Outcome) and event.call.path in entered)
+    return isinstance(event, RunEnded) or (isinstance(event, CallOutcome) and event.call.path in entered)
 
 
 def tasks_around(records: Sequence[Record], path: str) -> set[str]:

@@ -20,6 +20,7 @@ from regrow.journal.records import (
     Call,
     CallCancelled,
     CallFailed,
+    CallOutcome,
     CallStarted,
     CallSucceeded,
     CheckpointSaved,
@@ -41,8 +42,6 @@ from regrow.journal.records import (
     WorkerSampled,
     WorkerStarted,
 )
-
-CallOutcome = CallSucceeded | CallFailed | CallCancelled
 
 
 class CallState(msgspec.Struct):

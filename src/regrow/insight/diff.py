@@ -10,6 +10,7 @@ import msgspec
 from regrow.codec import ErrorRecord
 from regrow.insight.preview import preview, preview_inputs
 from regrow.journal.records import (
+    Asked,
     AttemptFailed,
     BlobRef,
     Call,
@@ -18,6 +19,7 @@ from regrow.journal.records import (
     CallStarted,
     CallSucceeded,
     ChunkYielded,
+    OfCall,
     Record,
     Spent,
     Value,
@@ -25,7 +27,6 @@ from regrow.journal.records import (
 from regrow.values.money import readable_money
 
 Aspect = Literal["there", "inputs", "outcome", "result", "failure", "attempts", "cost"]
-_OfCall = CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 _WIDTH = 160
 
 
@@ -121,7 +122,7 @@ def _calls_of(records: Sequence[Record]) -> dict[str, _Seen]:
     found: dict[str, _Seen] = {}
     for record in records:
         event = record.event
-        if not isinstance(event, _OfCall):
+        if not isinstance(event, OfCall):
             continue
         seen = found.setdefault(event.call.path, _Seen(event.call))
         match event:
@@ -133,7 +134,7 @@ def _calls_of(records: Sequence[Record]) -> dict[str, _Seen]:
                 seen.failed += 1
             case ChunkYielded():
                 seen.chunks[event.index :] = [event.value]
-            case CallStarted():
+            case CallStarted() | Asked():
                 pass
     for record in records:
         if isinstance(record.event, Spent) and (payer := found.get(record.event.path)) is not None:

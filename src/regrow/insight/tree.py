@@ -28,6 +28,8 @@ from regrow.journal.records import (
     ChunkYielded,
     Diverged,
     DriverOpened,
+    OfCall,
+    OfWorker,
     OutcomeDecided,
     Record,
     RecordedRemedy,
@@ -189,9 +191,8 @@ class RunTree(msgspec.Struct, frozen=True):
             yield from call.walk()
 
 
-_AboutCall = Answered | OutcomeDecided | CheckpointSaved | WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
+_AboutCall = Answered | OutcomeDecided | CheckpointSaved | OfWorker
 """What is recorded of a call beside its attempts."""
-_OfCall = Asked | CallStarted | ChunkYielded | AttemptFailed | CallSucceeded | CallFailed | CallCancelled
 
 
 class _Draft:
@@ -259,7 +260,7 @@ def _read(record: Record, drafts: dict[str, _Draft], roots: list[_Draft]) -> Non
         if (known := drafts.get(event.path)) is not None:
             _note(record.time, event, known)
         return
-    if not isinstance(event, _OfCall):
+    if not isinstance(event, OfCall):
         return
     draft = _draft(event.call.path, drafts, roots, record.time)
     draft.kind, draft.inputs = event.call.kind, event.call.inputs

@@ -434,31 +434,20 @@ class RunEnded(msgspec.Struct, frozen=True, array_like=True, tag="end"):
     seconds_saved: float = 0.0
 
 
-Event = (
-    RunCreated
-    | RunForked
-    | DriverOpened
-    | DriverClosed
-    | CallStarted
-    | ChunkYielded
-    | AttemptFailed
-    | CallSucceeded
-    | CallFailed
-    | CallCancelled
-    | OutcomeDecided
-    | Asked
-    | Answered
-    | SignalTaken
-    | Diverged
-    | RunRetried
-    | RunEnded
-    | WorkerStarted
-    | WorkerSampled
-    | WorkerGrown
-    | WorkerEnded
-    | CheckpointSaved
-    | Spent
-)
+OfRun = RunCreated | RunForked | DriverOpened | DriverClosed | RunRetried | RunEnded
+"""What happens to a run as a whole."""
+
+CallOutcome = CallSucceeded | CallFailed | CallCancelled
+"""What the calling code was told."""
+
+OfCall = CallStarted | Asked | ChunkYielded | AttemptFailed | CallOutcome
+"""What happens to a call, and says which one it is in all its parts."""
+
+OfWorker = WorkerStarted | WorkerSampled | WorkerGrown | WorkerEnded
+OfPath = OfWorker | OutcomeDecided | Answered | SignalTaken | CheckpointSaved | Spent | Diverged
+"""What happens beside, and names its call by its path."""
+
+Event = OfRun | OfCall | OfPath
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):
