@@ -216,6 +216,22 @@ def test_arguments_without_a_durable_form_can_be_approved():
     assert running.result == 3
 
 
+def test_an_approval_is_asked_for_in_the_authors_words_and_of_whom_the_author_names():
+    @regrow.step(approve=regrow.Approve(question="Pay it?", to=["ann"]))
+    async def pay() -> str:
+        return "paid"
+
+    @regrow.task
+    async def agent() -> str:
+        return await pay()
+
+    running = Running(agent)
+    ask = running.ask()
+    assert (ask.question.text, ask.question.to) == ("Pay it?", ("ann",))
+    regrow.answer(ask.id, True, who="ann", store=running.store)
+    assert running.result == "paid"
+
+
 def test_what_must_be_approved_refuses_to_run_where_nobody_can_be_asked():
     @regrow.step(approve=True)
     def pay() -> None: ...

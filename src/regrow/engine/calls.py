@@ -93,16 +93,15 @@ def _carry_out(  # noqa: PLR0917 - what a life knows by now
     loop: Loop,
 ) -> Life:
     """Bring a call to an outcome that it does not have yet: by executing it, unless an equal call was executed."""
+    assert isinstance(decision, decide.Accept | decide.Execute)  # noqa: S101 - all that is left, for the type checker
     outer = invocation.branch.scope
     driver.begin(outer)
-    started = driver.now()
-    attempt = 1
+    started, attempt = driver.now(), decision.attempt
     errand: Errand | None = None
     try:
         if isinstance(decision, decide.Accept):
             return (yield from _accept(driver, call, decision, loop))
-        assert isinstance(decision, decide.Execute)  # noqa: S101 - the only one left, for the type checker
-        attempt, first_begun, moment = decision.attempt, decision.first_begun, decision.not_before
+        first_begun, moment = decision.first_begun, decision.not_before
         if (cache := invocation.callee.options.cache) is not None:
             asked = yield from ask(driver, invocation, call, known, cache, in_loop=loop is not None)
             if isinstance(asked, Hit):

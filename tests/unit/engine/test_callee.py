@@ -31,6 +31,23 @@ def test_functions_that_take_any_number_of_arguments_have_inputs_too():
     assert callee(work).inputs((1,), {}) == {"first": 1}
 
 
+def test_what_has_a_name_of_its_own_in_the_signature_only_is_no_argument_of_that_name():
+    def rest_only(*rest): ...
+
+    def named_only(**named): ...
+
+    assert callee(rest_only).inputs((1,), {}) == {"rest": (1,)}
+    assert callee(named_only).inputs((), {"named": 1}) == {"named": {"named": 1}}
+
+
+def test_parameters_that_are_keyword_only_are_bound_by_name():
+    def work(*, a): ...
+
+    assert callee(work).inputs((), {"a": 1}) == {"a": 1}
+    with pytest.raises(regrow.UsageError, match="too many positional arguments"):
+        callee(work).inputs((1,), {})
+
+
 def test_parameters_that_are_positional_only_are_bound_by_place():
     def work(a, /, b=2): ...
 
@@ -46,6 +63,8 @@ def test_parameters_that_are_positional_only_are_bound_by_place():
         ((1, 2, 3), {}, "too many positional arguments"),
         ((1,), {"a": 2}, "multiple values for argument 'a'"),
         ((1,), {"bb": 2}, "unknown argument 'bb'; did you mean 'b'"),
+        ((1, 2), {"b": 3}, "multiple values for argument 'b'"),
+        ((1, 2), {"bb": 3}, "unknown argument 'bb'"),
     ],
 )
 def test_a_call_that_does_not_fit_is_refused_with_what_is_wrong(args, kwargs, said):
