@@ -46,7 +46,7 @@ def main() -> int:
     """Do what was asked for; 0 if every survivor has its reason."""
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("only", nargs="*", metavar="MODULE", help="such as engine/state.py (all unless given)")
-    parser.add_argument("--anew", action="store_true", help="try again what was tried before on unchanged modules")
+    parser.add_argument("--anew", action="store_true", help="try again what was tried before in unchanged functions")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="how many mutants are tried at once")
     parser.add_argument("--slowest", type=float, default=6.0, help="leave out tests that take longer, in seconds")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests for each mutant")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import hashlib
 import itertools
 import types
 from collections import Counter
@@ -30,6 +31,7 @@ class Mutant:
         lines: of the statement that it is in, or of that statement's head; the first and the last.
         node: the place of the changed node in a walk through the tree, and which of its faults this is.
         function: name and line of the outermost function that it is in; None if it shows when the module is imported.
+        source: a digest of the code of that function, or of the statement; comments and places make no difference.
     """
 
     module: str
@@ -38,6 +40,7 @@ class Mutant:
     lines: tuple[int, int]
     node: tuple[int, int]
     function: tuple[str, int] | None
+    source: str
 
     @property
     def name(self) -> str:
@@ -105,6 +108,8 @@ def mutants_of(module: str) -> list[Mutant]:
     tree, places = _places(file)
     original = compile(tree, str(file), "exec")
     types_alone = type_names(tree)
+    sources = {_surroundings((*place.around, place.node)): "" for place in places}
+    sources = {node: hashlib.sha256(ast.unparse(_head(node)).encode()).hexdigest()[:16] for node in sources}
     found: list[Mutant] = []
     seen: Counter[tuple[str, str]] = Counter()
     for index, place in enumerate(places):
@@ -117,7 +122,8 @@ def mutants_of(module: str) -> list[Mutant]:
             seen[where, change] += 1
             if seen[where, change] > 1:
                 change += f" (no. {seen[where, change]})"
-            mutant = Mutant(module, where, change, _lines(chain), (index, fault), _outermost(chain))
+            source = sources[_surroundings(chain)]
+            mutant = Mutant(module, where, change, _lines(chain), (index, fault), _outermost(chain), source)
             place.put(changed)
             if compile(tree, str(file), "exec") != original:
                 found.append(mutant)
@@ -144,6 +150,22 @@ def _outermost(chain: tuple[ast.AST, ...]) -> tuple[str, int] | None:
             first = min([one.lineno, *(decorator.lineno for decorator in one.decorator_list)])
             return (".".join([*names, one.name]), first) if inner in one.body else None
     return None
+
+
+def _surroundings(chain: tuple[ast.AST, ...]) -> ast.AST:
+    """Give the outermost function that something is in, or else the statement of its module or class."""
+    inside = itertools.dropwhile(lambda one: isinstance(one, ast.Module | ast.ClassDef), chain)
+    found = next(inside, chain[-1])
+    return (
+        found if isinstance(found, ast.stmt) else next(one for one in reversed(chain) if isinstance(one, ast.ClassDef))
+    )
+
+
+def _head(node: ast.AST) -> ast.AST:
+    """Give a class without what is in it, and anything else as it is."""
+    if not isinstance(node, ast.ClassDef):
+        return node
+    return ast.ClassDef(node.name, node.bases, node.keywords, [ast.Pass()], node.decorator_list)
 
 
 def _lines(chain: tuple[ast.AST, ...]) -> tuple[int, int]:

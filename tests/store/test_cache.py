@@ -61,6 +61,7 @@ def test_a_failure_counts_only_for_who_asks_for_failures(store, ask):
     put(store, msgspec.structs.replace(failed, value=None))
     assert isinstance(ask(failures=True), Found)
     assert isinstance(ask(failures=False), Granted)
+    assert isinstance(ask(), Granted)
 
 
 def test_only_one_is_granted_the_flight_and_the_others_are_told_whose_it_is(run, ask):

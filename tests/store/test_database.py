@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -160,3 +161,27 @@ def test_what_is_left_to_a_parent_is_neither_read_nor_written(on_disk):
         pass
     with pytest.raises(StoreUnavailable, match="opened before the process forked"), on_disk.writing():
         pass
+
+
+def test_a_forked_child_leaves_the_database_to_its_parent(on_disk):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with on_disk.reading():
+                os._exit(1)
+        except StoreUnavailable:
+            os._exit(0)
+        finally:
+            os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0
+    with on_disk.reading() as db:
+        assert db.execute("SELECT 1").fetchall() == [(1,)]
+
+
+def test_tables_that_are_not_of_the_format_that_a_file_says_are_damage(file):
+    made = Database(file, FORMATS, place="here")
+    with made.writing() as db:
+        db.execute("UPDATE meta SET value = '1' WHERE name = 'format'")
+    made.close()
+    with pytest.raises(Corrupted, match="says that it has format 1, and its tables are of another"):
+        Database(file, FORMATS, place="here")

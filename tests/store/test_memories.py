@@ -8,7 +8,7 @@ import regrow
 from regrow.codec import decode
 from regrow.errors import Conflict, Corrupted, LeaseLost, UsageError
 from regrow.insight.collect import loose_blobs
-from regrow.journal.memories import Change, Guard, Origin, Pin, Suspect
+from regrow.journal.memories import Carried, Change, Guard, Origin, Pin, Suspect, Version
 from regrow.journal.memory import MemoryStore
 from regrow.journal.sqlite import SqliteStore
 from regrow.journal.store import NewRun
@@ -342,7 +342,8 @@ def test_that_nothing_stands_under_a_key_is_the_same_in_whichever_memory_it_was_
 
 def test_who_has_no_lease_on_a_run_may_write_on_its_behalf(store):
     store.create(NewRun("run-1", "module:task", 1.0))
-    store.claim("run-1", store.register())
+    for _ in range(3):
+        store.release("run-1", store.claim("run-1", store.register()))
     at = write(store, message("one"), origin=Origin("run-1", "", "me", "", 1.0), run="run-1")
     assert texts(store, at) == ["one"]
 
@@ -377,3 +378,16 @@ def test_who_wrote_is_the_step_and_no_branch_of_it(path, step):
 def test_a_search_for_nothing_finds_nothing(store):
     at = write(store, message("one"), document("k", "one"))
     assert store.memories.search("default", at, [], 9) == []
+
+
+def test_a_version_that_is_recorded_has_its_fields_by_their_places():
+    pin = Pin("m", 3, b"hash")
+    assert msgspec.to_builtins(pin, builtin_types=(bytes,)) == ["m", 3, b"hash"]
+    assert msgspec.convert(["m", 3, b"hash"], Pin) == pin
+    assert msgspec.convert(["m", 3], Pin).hash == b""
+
+
+def test_what_is_left_out_of_a_change_or_a_version_is_empty():
+    change, version = Change("message"), Version("m", 1, "message", "", None, ME)
+    assert (change.key, change.value, change.blobs, change.text) == ("", None, (), "")
+    assert (version.base, version.suspect, version.hash, Carried(version).once) == (None, None, b"", "")

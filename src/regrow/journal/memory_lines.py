@@ -18,10 +18,7 @@ from regrow.journal.memory_chain import missing, read_version
 
 _PARTS = statements(Path(__file__).with_name("sqlite_memories.sql"))
 _SHARED = {name: _PARTS[name].strip() for name in ("columns", "names", "on_line", "trusted")}
-SQL = {
-    name: text.format(**_SHARED) if "{columns}" in text or "{trusted}" in text else text
-    for name, text in _PARTS.items()
-}
+SQL = {name: text.format(**_SHARED) for name, text in _PARTS.items()}
 ON_LINE = {name: SQL["line"] + SQL[name] for name in ("fact", "keyed", "message_places", "ranges", "search")}
 MESSAGES = {backwards: SQL["messages"] + SQL[order] for backwards, order in ((False, "forwards"), (True, "backwards"))}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import multiprocessing.pool
 import threading
 from collections.abc import Coroutine
@@ -394,6 +395,91 @@ def test_a_loop_of_its_own_inside_a_synchronous_task_is_refused_calls(store):
 
     with pytest.raises(regrow.UsageError, match="an event loop that this run does not know"):
         regrow.run(agent, store=store)
+
+
+# -- outside of runs once more -----------------------------------------------------------------------------------------
+
+
+async def plain():
+    return step("plain")
+
+
+def test_a_pools_thread_that_a_run_has_used_belongs_to_it_no_longer(store):
+    with ThreadPoolExecutor(1) as pool:
+
+        @regrow.task
+        def agent() -> object:
+            return pool.submit(step, "recorded").result()
+
+        assert regrow.run(agent, store=store) == "recorded"
+        assert pool.submit(step, "plain").result() == "plain"
+    assert len(paths(store)) == 2
+
+
+def test_nor_does_it_while_that_run_goes_on(store):
+    used, done = threading.Event(), threading.Event()
+    found = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def beside() -> None:
+            used.wait(10)
+            found.append(pool.submit(asyncio.run, plain()).exception())
+            done.set()
+
+        @regrow.task
+        def agent() -> bool:
+            pool.submit(step, "recorded").result()
+            used.set()
+            return done.wait(10)
+
+        other = threading.Thread(target=beside)
+        other.start()
+        assert regrow.run(agent, store=store)
+        other.join(10)
+    assert found == [None]
+    assert len(paths(store)) == 2
+
+
+def test_what_was_scheduled_in_a_run_may_call_anything_once_that_is_over(store):
+    contexts = []
+
+    @regrow.task
+    async def agent() -> None:
+        contexts.append(contextvars.copy_context())
+
+    regrow.run(agent, store=store)
+    assert contexts[0].run(asyncio.run, plain()) == "plain"
+
+
+def test_a_callback_from_a_thread_of_a_run_is_refused_calls_too(store):
+    @regrow.task
+    async def agent() -> object:
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
+
+        def callback() -> None:
+            try:
+                done.set_result(step("called"))
+            except regrow.UsageError as refused:
+                done.set_result(str(refused))
+
+        threading.Thread(target=loop.call_soon_threadsafe, args=(callback,)).start()
+        return await done
+
+    assert "in a callback of the event loop" in regrow.run(agent, store=store)
+
+
+def test_whoever_wraps_threads_after_regrow_did_is_left_alone(monkeypatch):
+    branches.install()
+
+    def theirs(thread) -> None:
+        """Stand for a debugger's."""
+
+    monkeypatch.setattr(threading.Thread, "start", theirs)
+    monkeypatch.setattr(ThreadPoolExecutor, "submit", theirs)
+    branches.install()
+    assert threading.Thread.start is theirs
+    assert ThreadPoolExecutor.submit is theirs
 
 
 # -- stacks ------------------------------------------------------------------------------------------------------------

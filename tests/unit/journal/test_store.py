@@ -16,7 +16,7 @@ ROW = RunRow("r", "agent", 1.0, None, "default", None, 0, "", held=False)
     [
         (Entry("r", 1, StoredRecord(1, b"", b"")), {"blobs": (), "outcome": None, "reopens": False, "time": 0.0}),
         (NewRun("r", "agent", 1.0), {"key": None, "project": "default"}),
-        (ROW, {"ended": None, "cancel_requested_by": None}),
+        (ROW, {"ended": None, "cancel_requested_by": None, "imported": False}),
     ],
     ids=lambda one: type(one).__name__,
 )
