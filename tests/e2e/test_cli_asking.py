@@ -82,7 +82,7 @@ def test_a_run_is_answered_question_by_question_and_goes_on_each_time(asker):
     given = asker.regrow("show", "k").out
     assert "waits for an answer" not in given
     assert "has been answered, by " in given
-    assert "(go on with that: regrow resume " in given
+    assert "go on with the answer\n  regrow resume " in given
     why = asker.regrow("why", "k").out
     assert f"regrow inbox {ask['id']}" not in why
     assert "go on with what " in why

@@ -14,7 +14,7 @@ from regrow.insight.established import established
 from regrow.insight.healed import growth_words, what_followed
 from regrow.insight.runs import short
 from regrow.insight.tree import Attempt, CallNode, RunTree
-from regrow.insight.ways import resolving
+from regrow.insight.ways import WayOn, resolving
 from regrow.insight.workers import Worker
 from regrow.journal.records import CacheHit, RunForked
 from regrow.journal.store import RunRow
@@ -44,16 +44,24 @@ def tree_lines(row: RunRow, tree: RunTree, *, full: bool, options: str = "") -> 
     for call in tree.calls:
         yield from _call_lines(call, row, Text(), "   ", full=full)
         yield from _inside(call, row, "", full=full)
-    undecided = [] if row.held else [call.path for call in tree.walk() if call.status == "unknown"]
-    if undecided:
+    if not row.held and (ways := list(_ways_on(row, tree, options))):
         yield Text()
-    for way in (way for path in undecided for way in resolving(row.id, path, options)):
-        yield plain(way.what, "yellow")
-        yield Text.assemble("  ", plain(way.command, "bold cyan"))
+        for way in ways:
+            yield plain(way.what, "yellow")
+            yield Text.assemble("  ", plain(way.command, "bold cyan"))
     if tree.divergences:
         yield Text()
         for one in tree.divergences:
             yield Text.assemble(("code and journal parted  ", "yellow"), plain(f"{one.path}: {one.reason}"))
+
+
+def _ways_on(row: RunRow, tree: RunTree, options: str) -> Iterator[WayOn]:
+    """Give what a run waits for that whoever looks at it can do; `regrow why` has all the ways."""
+    for call in tree.walk():
+        if call.status == "unknown":
+            yield from resolving(row.id, call.path, options)
+    if row.outcome is None and any(call.asked is not None and call.asked.answered_by for call in tree.walk()):
+        yield WayOn("go on with the answer", f"regrow resume {short(row.id)}{options}")
 
 
 def status_word(status: str) -> str:
@@ -182,9 +190,7 @@ def _call_lines(call: CallNode, row: RunRow, lead: Text, indent: str, *, full: b
     begin = Text(f"{indent}  ", style="dim")
     if call.asked is not None:
         is_open = call.asked.how is None and row.outcome is None
-        waits = call.asked.answered_by and is_open and not row.held
-        how_to_go_on = f" (go on with that: regrow resume {short(row.id)})" if waits else ""
-        yield begin + plain(call.asked.describe() + how_to_go_on, "yellow" if is_open else "dim")
+        yield begin + plain(call.asked.describe(), "yellow" if is_open else "dim")
     for one in call.attempts:
         is_last = one is call.attempts[-1]
         if one.error is not None and len(call.attempts) > 1:  # else its error stands on the call's own line
