@@ -5,6 +5,11 @@ from __future__ import annotations
 _STEP = 1024
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """Give a number with its word: ``1 call``, ``3 calls``; or ``1 call was``, ``3 calls were``, if `many` is given."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def readable_size(amount: float) -> str:
     """Show bytes as a person wants them: ``900 B``, ``256 MiB``, ``1.5 GiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):

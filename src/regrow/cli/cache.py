@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from regrow.amounts import counted
 from regrow.cli.documents import artifact_document, error_document
 from regrow.cli.session import Mistake, Session, in_session, out, say, shared_options
 from regrow.cli.terminal import console, error_lines, plain
@@ -168,4 +169,4 @@ def _remove(session: Session, rows: list[ArtifactRow], sizes: dict[str, int], *,
     for row in rows:
         out(f"{row.key[:_SHOWN]}  {row.ref.rpartition(':')[2]}  used {ago(time.time() - row.used)}")
     verb = "would remove" if dry_run else "removed"
-    say(f"{verb} {len(rows)} artifact{'' if len(rows) == 1 else 's'}, {readable_size(freed)}")
+    say(f"{verb} {counted(len(rows), 'artifact')}, {readable_size(freed)}")

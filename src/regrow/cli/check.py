@@ -9,6 +9,7 @@ import click
 import msgspec
 from rich.text import Text
 
+from regrow.amounts import counted
 from regrow.authoring.rehearsal import Rehearsal, Rehearsed
 from regrow.cli.loading import load_file, recall, tasks_in
 from regrow.cli.session import Leave, Mistake, Session, in_session, say, shared_options
@@ -111,7 +112,9 @@ def _report(checked: Sequence[Checked], rows: Sequence[RunRow]) -> None:
     for one, row in zip(checked, rows, strict=True):
         sign = mark("succeeded" if one.fits else "failed", encoding=target.encoding)
         head = Text.assemble(sign, " ", (short(one.run), "bold"), "  ", plain(row.task.rpartition(":")[2]))
-        head.append(f"  {'fits' if one.fits else 'does not fit'}, {one.replayed} calls replayed", style="dim")
+        head.append(
+            f"  {'fits' if one.fits else 'does not fit'}, {counted(one.replayed, 'call')} replayed", style="dim"
+        )
         target.print(head, soft_wrap=True)
         for sentence in one.parted:
             target.print(Text.assemble("    ", plain(sentence, "yellow")), soft_wrap=True)

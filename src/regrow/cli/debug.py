@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from regrow.amounts import counted
 from regrow.authoring.forking import full_path
 from regrow.authoring.rehearsal import Rehearsal, Rehearsed
 from regrow.cli.debuggers import Debugger, Debugpy, Pdb, own_frame, own_part
@@ -65,7 +66,7 @@ def debug(session: Session, *, run: str, at: str, file: Path | None, debugger: s
     say(f"debugging run {short(row.id)}: calls are answered from its journal, and nothing is carried out")
     seen = rehearsal.play(recalled.task, recalled.args, recalled.kwargs)
     if seen.error is not None and not shown.is_left:
-        say(f"{capture(seen.error).summary()}; {seen.replayed} calls were answered from the journal")
+        say(f"{capture(seen.error).summary()}; {_answered(seen)}")
         _show(shown, seen.error, row)
     else:
         _say_how_it_went(seen, shown, stops.target)
@@ -82,13 +83,17 @@ def _entered(row: RunRow, records: Sequence[Record], target: str) -> set[str]:
     return tasks_that_failed(records)
 
 
+def _answered(seen: Rehearsed) -> str:
+    return f"{counted(seen.replayed, 'call was', 'calls were')} answered from the journal"
+
+
 def _say_how_it_went(seen: Rehearsed, shown: Debugger, missed: str) -> None:
     if missed:
         say(f"{missed} was not made; nothing stops there")
     if shown.stopped:
         say("left the debugger; nothing was carried out")
     elif seen.outcome == "finished":
-        say(f"the code came to its end without failing; {seen.replayed} calls were answered from the journal")
+        say(f"the code came to its end without failing; {_answered(seen)}")
     else:
         where = f" at {', '.join(seen.frontier)}" if seen.frontier else ""
         say(f"the record ends here{where}, after {seen.replayed} calls; nothing was carried out")

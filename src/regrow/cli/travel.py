@@ -9,6 +9,7 @@ from typing import Any, get_type_hints
 import click
 from rich.text import Text
 
+from regrow.amounts import counted
 from regrow.authoring.forking import changed_inputs, full_path, make_fork
 from regrow.cli.arguments import from_json
 from regrow.cli.documents import difference_document, run_document
@@ -131,15 +132,17 @@ def diff(session: Session, *, left: str, right: str) -> None:
 def _difference_lines(found: RunDifference, left: str, right: str) -> list[Text]:
     lines = []
     for name, total in ((left, found.left), (right, found.right)):
-        failed = f", {total.failed_attempts} failed attempts" if total.failed_attempts else ""
+        failed = f", {counted(total.failed_attempts, 'failed attempt')}" if total.failed_attempts else ""
         took = readable(total.seconds)
         cost = f", cost {readable_money(total.cost)}" if total.cost else ""
-        lines.append(Text.assemble((name, "bold"), f"  {total.calls} calls{failed}, steps took {took}{cost}"))
+        lines.append(
+            Text.assemble((name, "bold"), f"  {counted(total.calls, 'call')}{failed}, steps took {took}{cost}")
+        )
     if not found.calls:
         lines.append(Text(f"all {found.same} calls are the same", style="green"))
         return lines
     parting = ("they part at ", plain(found.part_at, "bold")) if found.part_at else ("the others differ in cost alone",)
-    lines.append(Text.assemble(f"{found.same} calls are the same; ", *parting))
+    lines.append(Text.assemble(f"{counted(found.same, 'call is', 'calls are')} the same; ", *parting))
     for call in found.calls:
         lines.append(Text.assemble("\n", plain(call.path, "bold"), _took(call)))
         for one in call.differences:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from rich.text import Text
 
+from regrow.amounts import counted
 from regrow.cli.terminal import STYLES, TIMES, mark, plain
 from regrow.insight.established import established
 from regrow.insight.healed import growth_words, what_followed
@@ -111,11 +112,16 @@ def _head(row: RunRow, tree: RunTree) -> Iterator[Text]:
     replayed = sum(drive.replayed or 0 for drive in tree.drives)
     if replayed:
         saved = readable(sum(drive.seconds_saved for drive in tree.drives))
-        facts.append(("replayed", f"{replayed} calls were answered from the journal, which saved {saved}"))
+        facts.append(
+            (
+                "replayed",
+                f"{counted(replayed, 'call was', 'calls were')} answered from the journal, which saved {saved}",
+            )
+        )
     hits = [call.hit for call in tree.walk() if call.hit is not None]
     if hits:
         saved = _saved(hits)
-        calls = "1 call was" if len(hits) == 1 else f"{len(hits)} calls were"
+        calls = counted(len(hits), "call was", "calls were")
         facts.append(("cache", f"{calls} answered from the cache, which saved {saved}"))
     if tree.cost:
         before = f", {readable_money(tree.inherited_cost)} of it before the fork" if tree.inherited_cost else ""
@@ -280,7 +286,7 @@ def _worker_line(worker: Worker, *, running: bool, checkpoints: int, full: bool)
     else:
         parts.extend(map(growth_words, worker.grown))
     if checkpoints:
-        parts.append("1 checkpoint" if checkpoints == 1 else f"{checkpoints} checkpoints")
+        parts.append(counted(checkpoints, "checkpoint"))
     if worker.queued >= _WORTH_A_WORD_SECONDS:
         parts.append(f"waited {readable(worker.queued)} for a place")
     if full:

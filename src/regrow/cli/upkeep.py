@@ -17,6 +17,7 @@ import msgspec
 from rich.text import Text
 
 from regrow._version import __version__
+from regrow.amounts import counted
 from regrow.cli.documents import run_document
 from regrow.cli.session import Leave, Session, in_session, out, say, shared_options
 from regrow.cli.terminal import bar, console, mark, plain
@@ -234,10 +235,10 @@ def _notes(session: Session, found: _Findings, *, exists: bool) -> list[str]:
         f"{stop_words(one)}; to lift that: {lift_command(one.project, session.store_option)}" for one in found.stops
     ]
     if found.interrupted:
-        waiting = "1 interrupted run waits" if found.interrupted == 1 else f"{found.interrupted} interrupted runs wait"
+        waiting = counted(found.interrupted, "interrupted run waits", "interrupted runs wait")
         notes.append(f"{waiting} to be resumed: regrow ls --status interrupted{session.options}")
     if found.paused:
-        paused = "1 run is paused" if found.paused == 1 else f"{found.paused} runs are paused"
+        paused = counted(found.paused, "run is paused", "runs are paused")
         notes.append(f"{paused} until somebody resumes them: regrow ls --status paused{session.options}")
     return notes
 
@@ -262,10 +263,10 @@ def _report(found: _Findings, notes: list[str]) -> None:
             target.print(
                 Text.assemble(mark("failed", encoding=target.encoding), " ", plain(problem.text, "red")), soft_wrap=True
             )
-        count = len(found.problems)
-        target.print(Text(f"{count} problem{'s' if count > 1 else ''} found", style="bold red"), soft_wrap=True)
+        target.print(Text(f"{counted(len(found.problems), 'problem')} found", style="bold red"), soft_wrap=True)
     else:
-        text = f" {found.runs} runs, {found.records} records and {found.blobs} blobs are as they were written"
+        sound = f"{counted(found.runs, 'run')}, {counted(found.records, 'record')} and {counted(found.blobs, 'blob')}"
+        text = f" {sound}: all as written"
         target.print(Text.assemble(mark("succeeded", encoding=target.encoding), text), soft_wrap=True)
     for note in notes:
         target.print(plain(note, "dim"), soft_wrap=True)

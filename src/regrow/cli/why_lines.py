@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.text import Text
 
+from regrow.amounts import counted
 from regrow.cli.terminal import STYLES, error_lines, mark, plain
 from regrow.cli.tree_lines import attempt_line, evidence_lines, status_word
 from regrow.insight.tree import Attempt
@@ -70,7 +71,7 @@ def _where_it_stood(why: Explanation) -> Iterator[Text]:
         status = "unfinished" if call.status == "begun" else call.status
         sign = mark(status, encoding=sys.stdout.encoding)
         yield Text.assemble("  ", sign, " ", plain(call.path), (f"  {status_word(status)}", STYLES[status]))
-    done = f"  {why.finished} calls have an outcome; none of them will be executed again"
+    done = f"  {counted(why.finished, 'call has', 'calls have')} an outcome; none of them will be executed again"
     yield Text(f"{done} (a step that was under way leaves no mark)", style="dim")
 
 

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from regrow.codec import encode
+from regrow.codec import capture, encode
 from regrow.engine.invariants import check_run
-from regrow.journal.records import Answered, Asked, Call, CallSucceeded, DriverOpened, Record, RunCreated
+from regrow.journal.records import (
+    Answered,
+    Asked,
+    Call,
+    CallFailed,
+    CallSucceeded,
+    DriverOpened,
+    Record,
+    RunCreated,
+    RunForked,
+)
 
 CALL = Call("t#1/ask#1", "ask", 1, b"d")
 ASKED = Asked(CALL, 1, "a" * 16, b"{}", "0" * 64)
@@ -39,4 +49,15 @@ def test_an_answer_to_another_question_is_found():
 
 
 def test_an_outcome_without_a_question_is_found():
-    assert rules_broken_by(DONE) == ["what has an answer was asked"]
+    failed = CallFailed(CALL, 1, 1.0, capture(ValueError("refused")))
+    for outcome in (DONE, failed):
+        assert rules_broken_by(outcome) == ["what has an answer was asked"]
+        assert rules_broken_by(ASKED, outcome) == []
+
+
+def test_a_fork_may_be_given_an_answer_that_nobody_gave_and_only_where_it_says_so():
+    def forked(*replaced):
+        return RunForked("1" * 26, "", 2, replaced)
+
+    assert rules_broken_by(forked(CALL.path), DONE) == []
+    assert rules_broken_by(forked("t#1/ask#2"), DONE) == ["what has an answer was asked"]

@@ -12,6 +12,7 @@ from regrow.authoring.home import workers
 from regrow.codec import rebuild
 from regrow.engine.callee import Invocation
 from regrow.engine.calls import DidNotHappen, Happened, _life
+from regrow.engine.driver import GRACE_SECONDS
 from regrow.engine.host import Host
 from regrow.engine.todo import AwaitCancellation, AwaitRecorded, AwaitTurn, Hold, RunBody, WaitUntil
 from regrow.healing.ladder import Ladder
@@ -64,7 +65,8 @@ class Lived:
     """A call's life, of which each step is done by the test. Records are let be: they are durable at once."""
 
     def __init__(self, driver, task, *args, loop=None):
-        self._life = _life(Invocation(task.callee, driver.root_branch(), args, {}), loop)
+        self.invocation = Invocation(task.callee, driver.root_branch(), args, {})
+        self._life = _life(self.invocation, loop)
         self._go_on = lambda: next(self._life)
 
     def next(self, *, recorded=False):
@@ -147,6 +149,13 @@ def test_in_a_run_that_is_not_held_back_nothing_is_waited_for(driver, loop):
     life = Lived(driver, step, loop=loop)
     assert life.body()[0].name == "step"
     assert life.gives(5).next() == ("gave", 5)
+
+
+def test_a_result_without_a_durable_form_is_named_as_the_result(driver, loop):
+    life = Lived(driver, step, loop=loop)
+    life.body()
+    with pytest.raises(regrow.NotStorable, match=r"^result\b(?!\?)"):
+        life.gives(object()).next()
 
 
 def test_an_attempt_does_not_begin_in_a_run_that_has_ended_while_it_waited(driver, loop):
@@ -241,6 +250,11 @@ def test_a_hit_too_lets_what_is_recorded_go_first_on_a_loop(driver, clock, loop)
         assert len(events(driver)) == 1
     assert life.next() == ("gave", 7)
     assert [one.hit is not None for one in events(driver)] == [False, True]
+
+
+def test_a_hit_waits_for_nothing_where_nothing_recorded_is_left(driver, clock, loop):
+    computed(driver, clock, compute, lambda life: life.gives(7))
+    assert Lived(driver, compute, loop=loop).next() == ("gave", 7)
 
 
 def test_a_hit_is_not_taken_in_a_run_that_has_ended_while_it_waited(driver, clock):
@@ -344,6 +358,26 @@ def test_what_people_advise_is_the_remedy_that_the_next_attempt_is_made_with(dri
     assert [failed.remedy for failed in scope.failures] == [RetryAfter(0.0)]
 
 
+def test_other_arguments_that_people_name_are_those_of_the_next_attempt(driver, loop):
+    life = put_to_people(driver, loop)
+    body, scope = life.gives({"inputs": {"number": 12}}).body()
+    assert (body.name, scope.attempt) == ("advised", 2)
+    assert (*life.invocation.args, *life.invocation.kwargs.values()) == (12,)
+
+
+def test_what_is_tried_again_on_advice_must_be_approved_again(driver, loop):
+    @regrow.step(approve=True, on_failure=regrow.AskHuman())
+    def guarded() -> None: ...
+
+    life = Lived(driver, guarded, loop=loop)
+    life.body()
+    life.gives(None).body()
+    life.fails(LookupError("none")).body()
+    asker, scope = life.gives("retry").body()
+    assert (asker.name, scope.attempt) == ("approval", 2)
+    assert life.gives(None).body()[0].name == "guarded"
+
+
 def test_what_people_say_after_the_run_was_let_go_of_is_left_for_later(driver, loop):
     life = put_to_people(driver, loop)
     driver.closing = True
@@ -355,28 +389,30 @@ def test_what_people_say_after_the_run_was_let_go_of_is_left_for_later(driver, l
 # -- once --------------------------------------------------------------------------------------------------------------
 
 
-def given_up(driver):
+def given_up(driver, clock):
     """Let the code give up on a once-only call that has begun."""
     life = Lived(driver, charge)
     life.body()
+    clock.advance(2.0)
     with pytest.raises(asyncio.CancelledError):
         life.fails(asyncio.CancelledError()).next()
     assert len(events(driver, CallCancelled)) == 1
-    known_to(driver, "charge#1")
+    known = known_to(driver, "charge#1")
+    assert known.patience >= 2.0
     again = Lived(driver, charge)
-    assert isinstance(again.next(), AwaitCancellation)
+    assert again.next() == AwaitCancellation(clock.now + known.patience + GRACE_SECONDS)
     return again
 
 
-def test_edited_code_that_waits_for_a_once_only_call_it_had_given_up_on_is_told_what_became_of_it(driver):
-    again = given_up(driver)
+def test_edited_code_that_waits_for_a_once_only_call_it_had_given_up_on_is_told_what_became_of_it(driver, clock):
+    again = given_up(driver, clock)
     assert again.body()[0] is charge.callee.reconciler
     assert again.gives(Happened("found")).next() == ("gave", "found")
     assert [decided.happened for decided in events(driver, OutcomeDecided)] == [True]
 
 
-def test_and_if_it_had_not_happened_it_does_now(driver):
-    again = given_up(driver)
+def test_and_if_it_had_not_happened_it_does_now(driver, clock):
+    again = given_up(driver, clock)
     again.body()
     assert again.gives(DidNotHappen()).body()[0] is charge.callee
     assert again.gives("charged").next() == ("gave", "charged")

@@ -9,7 +9,7 @@ import pytest
 import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.engine.conclude import conclude
-from regrow.errors import Divergence, OutcomeUnknown, StoreUnavailable
+from regrow.errors import Divergence, OutcomeUnknown, RunPaused, StoreUnavailable
 from regrow.journal.chain import unseal_all
 from regrow.journal.records import DriverClosed, RunCreated, RunEnded
 from regrow.journal.store import NewRun
@@ -134,3 +134,34 @@ def test_strands_that_are_left_behind_are_no_part_of_the_run_any_more(ending):
     assert ending.driver.closing
     with pytest.raises(asyncio.CancelledError):
         ending.driver.check()
+
+
+@pytest.mark.parametrize("error", [None, ValueError("no"), asyncio.CancelledError()])
+def test_whatever_the_code_of_a_run_comes_to_that_was_ended_by_force_is_no_part_of_it(ending, error):
+    assert ending.driver.end_by_force("somebody")
+    told = ending.with_(error)
+    assert isinstance(told, regrow.RunCancelled)
+    assert "cancelled by somebody" in str(told)
+    assert ending.last.reason == "cancelled by somebody, by force"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_who_ends_the_process_is_heard_before_whatever_else_was_ordered(ending, error):
+    ending.driver.let_go(RunPaused("r", "somebody", 1.0))
+    assert ending.with_(error) is error
+    assert ending.status == "interrupted"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])
+def test_who_ends_the_process_is_heard_in_a_run_that_was_ended_by_force(ending, error):
+    ending.driver.end_by_force("somebody")
+    assert ending.with_(error) is error
+    assert ending.status == "cancelled"
+
+
+@pytest.mark.parametrize("error", [None, asyncio.CancelledError(), ValueError("no")])
+def test_whoever_waits_for_a_run_that_was_paused_is_told_so(ending, error):
+    why = RunPaused("r", "somebody", 1.0)
+    ending.driver.let_go(why)
+    assert ending.with_(error) is why
+    assert ending.last.reason == "paused by somebody"

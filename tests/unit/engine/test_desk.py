@@ -78,9 +78,9 @@ def test_nobody_is_told_of_a_question_that_is_decided(desk, store, sent):
 def test_a_reminder_is_logged_and_sent_under_its_number(desk, store, sent, caplog):
     row = desk.post("r", ASK, HOOK)
     sent.clear()
-    with caplog.at_level(logging.WARNING, "regrow"):
-        desk.remind("r", "ask-1", 3, HOOK)
-    assert caplog.messages == ["run r still waits for an answer: regrow inbox ask-1"]
+    desk.remind("r", "ask-1", 3, HOOK)
+    said = "run r still waits for an answer: regrow inbox ask-1"
+    assert caplog.record_tuples == [("regrow", logging.WARNING, said)]
     ((hook, told, number, delivered),) = sent
     assert (hook, told, number) == (HOOK, row, 3)
     delivered()

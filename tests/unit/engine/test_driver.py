@@ -11,9 +11,10 @@ import pytest
 import regrow
 from regrow.authoring.driving import drive
 from regrow.authoring.home import forget, host_of
+from regrow.engine.callee import Invocation
 from regrow.engine.committer import LoopTicket, ThreadTicket
 from regrow.engine.news import Replayed
-from regrow.errors import Divergence, StoreUnavailable
+from regrow.errors import Divergence, RunPaused, RunStopped, StoreUnavailable
 from regrow.journal.chain import unseal_all
 from regrow.journal.records import (
     Call,
@@ -273,6 +274,61 @@ def test_a_driver_that_has_halted_stays_so_for_its_first_reason_and_records_noth
     driver.hand_in(RunEnded("failed"), at_last=True)
     host.committer.flush()
     assert kinds(store) == ["RunCreated", "DriverOpened", "RunEnded"]
+    host.let_go(driver)
+
+
+def test_a_driver_is_let_go_of_for_the_first_reason_that_was_given(host):
+    paused, stopped = RunPaused("r", "one", 1.0), RunStopped("r", "another", 2.0, "", "")
+    driver = taken_up(host)
+    driver.let_go(paused)
+    driver.let_go(stopped)
+    assert driver.let_go_for is paused
+    host.let_go(driver)
+    driver = taken_up(host)
+    driver.let_go()
+    driver.let_go(stopped)
+    assert driver.let_go_for is None
+    host.let_go(driver)
+
+
+def test_a_run_that_is_ended_by_force_is_cancelled_without_its_code_and_only_once(host, store):
+    driver = taken_up(host)
+    interrupted = []
+    driver.interrupt = lambda: interrupted.append(driver.is_over)
+    driver.hand_in(CallStarted(CALL, 1))
+    assert driver.end_by_force("somebody")
+    assert not driver.end_by_force("somebody else")
+    assert (driver.forced, driver.closing, driver.cancelled_by) == (True, True, "somebody")
+    assert interrupted == [True]
+    host.let_go(driver)
+    assert kinds(store)[-2:] == ["CallStarted", "RunEnded"]
+    assert events(store)[-1] == RunEnded("cancelled", None, ("agent#1",), "cancelled by somebody, by force")
+
+
+def test_whoever_was_the_first_to_cancel_a_run_has_cancelled_it(host):
+    driver = taken_up(host)
+    driver.cancel("one")
+    driver.cancel("two", 3.0)
+    assert driver.end_by_force("three")
+    assert (driver.cancelled_by, driver.grace) == ("one", None)
+    host.let_go(driver)
+
+
+def test_in_a_run_that_is_let_go_of_no_call_is_met_any_more(host):
+    driver = taken_up(host)
+    invocation = Invocation(agent.callee, driver.root_branch(), (), {})
+    call, _ = driver.meet(invocation)
+    assert call.path == "agent#1"
+    driver.let_go()
+    with pytest.raises(asyncio.CancelledError):
+        driver.meet(invocation)
+    host.let_go(driver)
+
+
+def test_a_run_of_which_nobody_has_said_how_it_came_to_be_has_no_budget_and_the_usual_project(host):
+    host.store.create(NewRun("r", agent.ref, 1.0))
+    driver = host.take_up("r")
+    assert (driver.bounds, driver.project) == (None, "default")
     host.let_go(driver)
 
 

@@ -57,3 +57,20 @@ def test_while_it_holds_back_each_change_is_told_and_nothing_else():
             holding.go_on("a#1")
         assert told == [True, False]
     assert told == [True, False, True]
+
+
+def test_what_is_at_rest_when_holding_back_begins_is_told_at_once():
+    holding, told = Holding(), []
+    holding.told = told.append
+    with holding.at_work("a#1"), holding.at_rest("a#1"):
+        holding.begin()
+        assert told == [True]
+
+
+def test_nothing_is_held_back_or_told_before_that_has_begun():
+    holding, told = Holding(), []
+    holding.told = told.append
+    with holding.at_work("a#1"), holding.at_rest("a#1"):
+        assert not holding.on
+    assert told == []
+    Holding().begin()  # without anybody to tell

@@ -107,8 +107,8 @@ def test_a_run_that_is_paused_is_held_back_first_though_nothing_of_it_seems_to_b
         process.look()
         process.look()
     assert driver.holding.on
-    assert [one.getMessage() for one in caplog.records] == [
-        "run r is being paused by somebody: no new call begins, those under way have 10 s to finish"
+    assert [(one.name, one.getMessage()) for one in caplog.records] == [
+        ("regrow", "run r is being paused by somebody: no new call begins, those under way have 10 s to finish")
     ]
     assert (driver.pausing.by, driver.pausing.since) == ("somebody", process.store.get("r").paused_at)
 

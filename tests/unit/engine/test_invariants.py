@@ -23,6 +23,7 @@ from regrow.journal.records import (
     RunCreated,
     RunEnded,
     RunRetried,
+    Spent,
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
@@ -191,3 +192,11 @@ def test_checkpoints_are_counted_from_one_by_call():
     assert rules(saved(1), saved(2), saved(1, "b#1"), saved(3)) == []
     assert rules(saved(0)) == ["checkpoints are counted"]
     assert texts(saved(1), saved(3), saved(4)) == ["checkpoint 3 of a#1 is out of order"]
+
+
+# -- costs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("amount", "broken"), [(1, 0), (0, 1), (-1, 1)])
+def test_what_is_spent_is_more_than_nothing(amount, broken):
+    assert rules(STARTED, Spent("a#1", 1, amount)) == ["what is spent is more than nothing"] * broken

@@ -169,6 +169,42 @@ def test_a_call_that_stands_where_it_stood_or_earlier_skips_nothing():
     assert code.call("b", b"2").skipped is None
 
 
+def test_where_another_call_was_made_in_its_place_a_call_is_named_once_and_not_again_as_skipped():
+    code = Code(recorded(("a#1", b"1", 1), ("b#1", b"2", 2)))
+    assert "agent#1/a#1 in its place" in code.call("x").parted
+    assert code.call("b", b"2").skipped is None
+
+
+def test_the_code_has_gone_past_the_calls_that_it_has_not_made_before_later_ones_of_their_strand():
+    calls = [("a#1", b"1", 1), ("b#1", b"2", 2), ("c#1", b"3", 3), ("d#1", b"4", 4), ("~work#1/a#1", b"5", 1)]
+    code = Code(recorded(*calls))
+    assert code.replay.gone_past() == []
+    code.call("a", b"1")
+    assert code.replay.gone_past() == []
+    code.call("c", b"3")
+    assert code.replay.gone_past() == ["agent#1/b#1"]
+    code.call("b", b"2")
+    assert code.replay.gone_past() == []
+
+
+def test_the_code_has_not_gone_past_a_call_in_whose_place_it_has_made_the_one_that_took_its_place_before():
+    code = Code(recorded(("a#1", b"old", 1), ("a#1!2", b"new", 1)))
+    assert code.call("a", b"new").path == "agent#1/a#1!2"
+    assert code.replay.gone_past() == []
+
+
+def test_beside_a_call_that_failed_the_code_has_gone_past_nothing():
+    code = Code(recorded(("a#1", b"1", 1), ("b#1", b"2", 2), outcome=CallFailed))
+    code.call("b", b"2")
+    assert code.replay.gone_past() == []
+
+
+def test_what_regrow_itself_had_asked_about_a_call_is_not_missed_in_its_body():
+    code = Code(recorded(("a#1", b"1", 1), ("~approve/ask#1", b"2", 1)))
+    code.call("a", b"1")
+    assert code.passed_over() == []
+
+
 def test_calls_recorded_after_a_failure_that_was_taken_back_are_not_missed():
     code = Code(recorded(("a#1", b"1", 1), ("b#1", b"2", 2), ("c#1", b"3", 3), detour=4))
     code.call("x")

@@ -105,6 +105,15 @@ def test_it_is_known_what_is_waited_for_until_the_code_gives_up(driver):
     assert expected("r") == []
 
 
+def test_the_store_is_told_once_and_not_at_each_look(driver, monkeypatch):
+    told = []
+    monkeypatch.setattr(type(driver.around.signals), "expect", lambda _, *what: told.append(what[:2]))
+    waiting = listening(driver)
+    for _ in range(3):
+        assert waiting.look() is None
+    assert told == [("r", "go")]
+
+
 def test_a_time_limit_is_recorded_when_the_wait_begins_and_holds_from_then_on(driver, clock):
     waiting = listening(driver, timeout=5.0)
     assert begun(driver) == [(CALL.path, 1, 105.0)]

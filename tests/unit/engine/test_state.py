@@ -7,6 +7,7 @@ import pytest
 from regrow.codec import capture
 from regrow.engine.state import CallState, RunState, enclosing, fold
 from regrow.journal.records import (
+    Asked,
     AttemptFailed,
     Call,
     CallCancelled,
@@ -22,6 +23,7 @@ from regrow.journal.records import (
     RunCreated,
     RunEnded,
     RunRetried,
+    Spent,
     WorkerEnded,
     WorkerGrown,
     WorkerSampled,
@@ -76,6 +78,21 @@ def test_a_failed_attempt_is_known_with_when_it_began_and_takes_the_announcement
     assert after(CallStarted(STEP, 1), failed).calls[STEP.path].begun is None
 
 
+def test_a_question_is_known_and_its_call_begins_with_the_first_one():
+    question = Call("agent#1/ask#1", "ask", 1, b"")
+    first, again = (Asked(question, 1, ask, b"{}", "0" * 64) for ask in ("a" * 16, "b" * 16))
+    known = after(first).calls[question.path]
+    assert (known.asked, known.first_begun, known.begun_at) == (first, 101.0, 101.0)
+    known = after(first, again).calls[question.path]
+    assert (known.asked, known.first_begun, known.begun_at) == (again, 101.0, 102.0)
+
+
+def test_money_is_counted_for_each_call_around_it_and_for_the_run():
+    spent = Spent(INNER.path, 1, 5), Spent(OTHER.path, 1, 7), Spent("", 1, 11)
+    costs = after(*spent).costs
+    assert costs == {INNER.path: 5, STEP.path: 5, OTHER.path: 7, AGENT.path: 12, "": 23}
+
+
 def test_what_a_result_took_is_counted_from_the_attempt_that_gave_it():
     state = after(CallStarted(AGENT, 1), CallSucceeded(STEP, 1, 100.5, b"x"))
     call = state.calls[STEP.path]
@@ -101,6 +118,9 @@ def test_what_lies_inside_a_result_is_forgotten_and_what_lies_inside_a_failure_i
     forgotten = after(*inside, CallSucceeded(STEP, 1, 0.0, b""))
     assert set(forgotten.calls) == {STEP.path}
     assert list(forgotten.inside(STEP.path)) == []
+    deep = Call(f"{INNER.path}/deep#1", "step", 1, b"")
+    begun = (CallStarted(INNER, 1), CallStarted(deep, 1))
+    assert set(after(*begun, CallSucceeded(STEP, 1, 0.0, b"")).calls) == {STEP.path}
     kept = after(*inside, CallFailed(STEP, 1, 0.0, ERROR))
     assert set(kept.calls) == {STEP.path, INNER.path}
 

@@ -87,7 +87,8 @@ def waits(request, clocks):
 
 def test_a_moment_is_waited_for_and_not_a_moment_longer(waits, clocks):
     waits(1010.0)
-    assert clocks.waits == [10.0]
+    waits(1010.5)
+    assert clocks.waits == [10.0, 0.5]
 
 
 @pytest.mark.parametrize("moment", [1000.0, 900.0])
@@ -173,6 +174,15 @@ def test_a_thread_that_is_held_back_looks_until_the_run_ends():
     with pytest.raises(LetGoError):
         run.hold_in_thread("task#1")
     assert (run.checks, run.let_go_of) == (2, [])
+
+
+def test_a_thread_is_held_back_though_others_are_under_way():
+    run = Waiting()
+    run.holding.begin()
+    run.ends_at_check = 2
+    with run.holding.at_work("task#1/other#1"), pytest.raises(LetGoError):
+        run.hold_in_thread("task#1")
+    assert run.checks == 2
 
 
 def on_a_loop(run):

@@ -9,6 +9,7 @@ import pytest
 from regrow.authoring.context import _SLEEP
 from regrow.authoring.home import workers
 from regrow.engine.callee import Invocation
+from regrow.engine.driver import GRACE_SECONDS
 from regrow.engine.host import Host
 from regrow.engine.timers import _life
 from regrow.engine.todo import AwaitCancellation, AwaitTurn, Hold, WaitUntil
@@ -73,6 +74,7 @@ def test_the_moment_of_waking_is_recorded_before_it_is_waited_for(driver):
     assert begun.due == 105.0
     assert next_wait(life) is None
     assert kinds(driver) == [CallStarted, CallSucceeded]
+    assert {event.attempt for event in events(driver)} == {1}
     assert driver.tally.executed == 1
 
 
@@ -116,17 +118,39 @@ def test_what_the_code_gives_up_on_is_recorded_and_what_the_driver_cuts_short_is
     with pytest.raises(asyncio.CancelledError):
         life.throw(asyncio.CancelledError())
     assert kinds(driver) == [CallStarted] + [CallCancelled] * (not closing)
+    assert {event.attempt for event in events(driver)} == {1}
+
+
+def given_up(driver, clock):
+    """Let the code give up on a sleep after two seconds, and then, edited, wait for it; give that life."""
+    life = sleeping(driver)
+    next_wait(life)
+    clock.advance(2.0)
+    with pytest.raises(asyncio.CancelledError):
+        life.throw(asyncio.CancelledError())
+    known = known_to(driver)
+    assert known.patience >= 2.0
+    again = sleeping(driver)
+    assert next_wait(again) == AwaitCancellation(clock.now + known.patience + GRACE_SECONDS)
+    return again
 
 
 def test_one_that_was_given_up_on_waits_for_that_and_then_if_it_does_not_come_for_the_moment(driver, clock):
+    assert next_wait(given_up(driver, clock)) == WaitUntil(105.0)
+
+
+def test_one_that_was_over_as_the_code_gave_up_on_it_is_over_for_code_that_waits(driver, clock):
     life = sleeping(driver)
     next_wait(life)
+    life.send(None)  # its end is on the way to the disk
     with pytest.raises(asyncio.CancelledError):
         life.throw(asyncio.CancelledError())
+    assert kinds(driver) == [CallStarted, CallSucceeded, CallCancelled]
     known_to(driver)
     again = sleeping(driver)
     assert isinstance(next_wait(again), AwaitCancellation)
-    assert next_wait(again) == WaitUntil(105.0)
+    assert next_wait(again) is None
+    assert len(events(driver)) == 3
 
 
 def test_a_sleep_that_is_over_is_replayed_in_its_turn(driver):

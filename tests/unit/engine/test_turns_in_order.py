@@ -244,6 +244,29 @@ def test_the_code_has_eight_turns_of_the_loop_to_act_on_an_outcome_before_the_ne
     assert on_strands(done(3, 5), test) == 9  # the call that counts them comes in between
 
 
+def test_the_code_has_as_many_turns_to_act_on_each_outcome_also_where_several_were_given_meanwhile():
+    gave = {}
+
+    async def strand(turns, seq, clock):
+        await turns.wait_for(seq, 3600.0)
+        gave[seq] = clock["turns"]
+        turns.give(seq)
+
+    async def test(turns):
+        clock = {"turns": 0}
+        strands = [asyncio.create_task(strand(turns, seq, clock)) for seq in (7, 9)]
+        await asyncio.sleep(0)
+        for turn in range(100):
+            if turn in (0, 4):  # the second outcome is given while the code still acts on the first
+                turns.give(3 if turn == 0 else 5)
+            await asyncio.sleep(0)
+            clock["turns"] += 1
+        await asyncio.gather(*strands)
+
+    on_strands(done(3, 5, 7, 9), test)
+    assert gave[9] - gave[7] >= module._TURNS_TO_ACT
+
+
 def test_of_those_that_wait_the_earliest_goes_on_first():
     order = []
 
