@@ -244,6 +244,7 @@ def test_hits_are_written_down_sixty_four_at_a_time(store, ask):
 
 def test_an_artifact_that_is_only_too_old_is_not_damaged_and_stays_for_others(store, run, ask):
     run("r1")
+    assert not ask("what nobody has put").damaged
     put(store, artifact())
     assert not ask(now=NOW + 10, max_age=5.0).damaged
     assert ask(now=NOW + 10) == Found(artifact())

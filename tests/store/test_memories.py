@@ -44,6 +44,7 @@ def test_a_write_that_expects_another_version_changes_nothing_and_says_who_was_q
         write(store, message("two"), guard=Guard(version=1))
     assert (raised.value.memory, raised.value.expected, raised.value.actual) == ("m", 1, 2)
     assert store.memories.head("default", "m").version == 2
+    assert write(store, message("two"), guard=Guard(version=2)).version == 3
 
 
 def test_a_write_may_expect_a_key_to_be_unchanged_and_not_the_whole_memory(store):

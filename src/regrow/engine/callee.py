@@ -108,11 +108,10 @@ class Callee:
             UsageError: the function cannot be called like this.
         """
         names = self._names
-        if self._plain and len(args) <= len(names):
+        if self._plain:
             given = dict(zip(names, args, strict=False))
+            given.update(kwargs)
             complete = not kwargs and len(args) == len(names)
-            if kwargs:
-                given.update(kwargs)
             if complete or (len(given) == len(args) + len(kwargs) and self._expected >= given.keys() >= self._required):
                 return self._without_defaults(given) if self._defaults else given
         try:

@@ -251,7 +251,7 @@ def _attempt(  # noqa: PLR0917 - what a life knows by now
     else:
         driver.tally.executed += 1
         share(errand, kept, driver.now() - started)
-        outdated = driver.checkpoint_of(call.path) if call.kind == "task" else None
+        outdated = driver.checkpoint_of(call.path)
         ticket = driver.record(CallSucceeded(call, attempt, started, kept.value), loop, kept.blobs)
         if ticket is not None:
             yield ticket

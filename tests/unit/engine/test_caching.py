@@ -165,7 +165,18 @@ def test_where_the_cache_cannot_be_asked_the_call_is_computed_and_it_is_tried_on
     assert list(driver.warned.values()) == ["the cache cannot be used, and calls are executed: ValueError: broken"]
 
 
+def test_what_interrupts_a_worker_while_it_asks_is_no_trouble_of_the_caches():
+    with pytest.raises(regrow.WorkerLost):
+        asked(Driver(regrow.WorkerLost(CALL.path)))
+
+
 # -- failures ----------------------------------------------------------------------------------------------------------
+
+
+class OffTopic(regrow.Failure):
+    """What a model says is no answer."""
+
+    layer = "semantic"
 
 
 SHARED_SO_FAR = pytest.mark.xfail(reason="regrow's own classes are recorded as regrow:Name, and regrow.… is looked for")
@@ -192,6 +203,7 @@ def test_a_failure_will_do_where_the_author_says_so_and_nothing_has_failed_here(
     ("failures", "error", "left"),
     [
         (True, LookupError("none"), True),
+        (True, OffTopic("on cats"), True),
         (False, LookupError("none"), False),
         (True, ConnectionError("down"), False),
         pytest.param(True, regrow.Denied("task#1/compute#1/pay#1", "ann"), False, marks=SHARED_SO_FAR),
@@ -212,13 +224,20 @@ def test_whoever_computes_leaves_the_result_with_its_origin_and_lands():
     driver = Driver(Granted(5))
     driver.log.state.costs[CALL.path] = 12
     _, errand = asked(driver)
-    share(errand, Kept(encode(7), ("digest",)), 2.0)
+    share(errand, Kept(encode(7), ("digest",)), 0.5)
     ((artifact, flight, how),) = driver.cache.put_in
     assert (artifact.value, artifact.blobs, artifact.ref) == (encode(7), ("digest",), "here:compute")
-    assert artifact.origin == CacheHit("r", CALL.path, 100.0, 2.0, 12)
+    assert artifact.origin == CacheHit("r", CALL.path, 100.0, 0.5, 12)
     assert (flight, how) == (5, {"run": "r", "project": "ours", "bound": False})
     errand.end()
     assert driver.cache.told == []  # it has landed already
+
+
+def test_a_clock_that_was_set_back_meanwhile_makes_no_call_take_less_than_no_time():
+    driver = Driver(Granted(5))
+    _, errand = asked(driver)
+    share(errand, Kept(encode(7)), -60.0)
+    assert driver.cache.put_in[0][0].origin.seconds == 0.0
 
 
 def test_whoever_has_computed_nothing_lets_others_take_its_place():
@@ -246,6 +265,16 @@ def test_what_cannot_be_read_is_thrown_away_and_then_computed():
     assert driver.cache.told == [("discard", (key,), 100.0)]
     (said,) = driver.warned.values()
     assert said.startswith("what task#1/compute#1 of run other left in the cache cannot be read, and is computed again")
+
+
+def test_what_the_store_has_found_damaged_is_computed_again_and_that_is_said():
+    driver = Driver(Granted(5, damaged=True))
+    _, errand = asked(driver)
+    assert errand.flight == 5
+    assert list(driver.warned.values()) == ["an artifact of task#1/compute#1 was damaged; it is computed again"]
+    other = Driver(Granted(5))
+    asked(other)
+    assert other.warned == {}
 
 
 def test_what_cannot_be_read_and_not_be_thrown_away_either_is_computed_and_left_in_its_place():

@@ -100,6 +100,13 @@ def test_the_very_default_is_left_out_and_what_has_no_truth_is_not_compared():
     assert callee(work).inputs((other,), {})["thing"] is other
 
 
+def test_nothing_that_is_given_for_a_parameter_without_a_default_is_left_out():
+    def work(thing, other=1): ...
+
+    assert callee(work).inputs((None,), {}) == {"thing": None}
+    assert callee(work).inputs((), {"thing": None}) == {"thing": None}
+
+
 def test_a_function_that_does_not_say_what_it_takes_is_refused():
     with pytest.raises(regrow.UsageError, match="type does not say what arguments it takes"):
         callee(type)

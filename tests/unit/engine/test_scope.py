@@ -9,6 +9,7 @@ import pytest
 from regrow.engine.scope import Scope
 from regrow.engine.state import CallState
 from regrow.journal.records import AttemptFailed, Call
+from regrow.values.options import Options
 
 DRIVER = SimpleNamespace(run="r")
 
@@ -21,6 +22,7 @@ def test_around_the_outermost_call_there_is_nothing():
     around = Scope(DRIVER, None, None)
     assert (around.path, around.task, around.depth, around.outer, around.call) == ("", "", 0, None, None)
     assert (around.main.prefix, around.attempt, around.failures, around.forgiven) == ("", 1, (), 0)
+    assert around.options == Options()
     assert (around.resources, around.allowed, around.bound, around.begun, around.busy) == (None, None, None, 0.0, 0)
 
 

@@ -88,6 +88,13 @@ def test_a_later_life_waits_for_the_same_moment_and_records_no_other(driver, clo
     assert kinds(driver) == [CallStarted, CallSucceeded]
 
 
+def test_one_whose_beginning_was_taken_back_begins_anew(driver, clock):
+    next_wait(sleeping(driver))
+    known_to(driver).begun = None  # the run was retried
+    clock.advance(60.0)
+    assert next_wait(sleeping(driver)) == WaitUntil(165.0)
+
+
 def test_in_a_run_that_is_held_back_no_sleep_begins_but_one_that_has_begun_goes_on(driver):
     driver.holding.begin()
     assert next_wait(sleeping(driver)) == Hold("")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import typing
+
 import msgspec
 import pytest
 
 from regrow.codec import capture
+from regrow.journal import records
 from regrow.journal.chain import StoredRecord
 from regrow.journal.records import (
     Answered,
@@ -78,3 +81,38 @@ def test_what_is_stored_has_its_fields_by_their_places(stored):
     encoded = msgspec.msgpack.encode(stored)
     assert isinstance(msgspec.msgpack.decode(encoded), list)
     assert msgspec.msgpack.decode(encoded, type=type(stored)) == stored
+
+
+KINDS = {
+    "run": RunCreated,
+    "fork": records.RunForked,
+    "open": records.DriverOpened,
+    "close": DriverClosed,
+    "retry": records.RunRetried,
+    "end": RunEnded,
+    "start": CallStarted,
+    "asked": Asked,
+    "chunk": records.ChunkYielded,
+    "attempt": AttemptFailed,
+    "done": CallSucceeded,
+    "fail": CallFailed,
+    "cut": records.CallCancelled,
+    "worker": WorkerStarted,
+    "sample": records.WorkerSampled,
+    "grown": WorkerGrown,
+    "gone": WorkerEnded,
+    "decide": OutcomeDecided,
+    "answered": Answered,
+    "signal": records.SignalTaken,
+    "checkpoint": CheckpointSaved,
+    "spent": records.Spent,
+    "diverge": records.Diverged,
+}
+"""Journals are full of these words: one that is here stays, whatever its class is called."""
+
+
+def test_a_kind_of_record_is_called_in_journals_what_it_has_always_been_called():
+    events = typing.get_args(records.Event)
+    assert {one.__struct_config__.tag: one for one in events} == KINDS
+    assert all(one.__struct_config__.array_like for one in (*events, records.Record, records.BlobRef, records.CacheHit))
+    assert records.RecordedFallback.__struct_config__.tag == "fallback"
