@@ -152,8 +152,8 @@ class Report:
         yield (
             "A mutant is the package with one small fault in it. One that no test notices either shows that a test is "
             "missing, or that it makes no difference; each that is left has its reason below. One that was noticed is "
-            "tried again when its function has been edited (`--anew` tries all). How it is done, and why with a tool of "
-            "our own, says [`mutation/__init__.py`](../mutation/__init__.py)."
+            "tried again when its function has been edited (`--anew` tries all). How it is done, and why with a tool "
+            "of our own, says [`mutation/__init__.py`](../mutation/__init__.py)."
         )
         yield f"\n{self.table()}\n"
         yield "Only tests without real processes take part. No faults are put into:\n"
