@@ -349,3 +349,30 @@ def test_code_that_does_not_come_to_the_end_of_the_record_is_not_said_to_fit(mon
     seen = rested(monkeypatch, "waits for ever")
     assert not seen.fits
     assert seen.not_reached == ("resting#1/look#2",)
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_call_that_waits_for_its_next_attempt_is_where_the_code_would_go_on(waits) -> None:
+    @regrow.step(retries=1, backoff=regrow.Backoff(base=3600.0, jitter=0.0))
+    async def unlucky() -> str:
+        raise ConnectionError("not today")
+
+    @regrow.task
+    async def patient() -> str:
+        return await look("first") + await unlucky()
+
+    async def begin_and_leave(store) -> None:
+        handle = await regrow.start(patient, store=store)
+        while not any(known.attempts for known in handle._driver.log.state.calls.values()):  # noqa: ASYNC110 - soon
+            await asyncio.sleep(0)
+        handle._driver.let_go()
+        with contextlib.suppress(asyncio.CancelledError):
+            await handle.result()
+
+    store = MemoryStore()
+    asyncio.run(begin_and_leave(store))
+    row = store.runs()[0]
+    records = unseal_all(row.id, store.read(row.id))
+    rehearsal = Rehearsal(store, row, records, entered=unfinished(fold(records)), waits=waits)
+    seen = rehearsal.play(patient, (), {})
+    assert (seen.outcome, seen.frontier, seen.fits) == ("goes on", ("patient#1/unlucky#1",), True)

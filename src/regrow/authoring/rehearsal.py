@@ -41,7 +41,7 @@ from regrow.values.ids import idempotency_key
 _IDLE_SECONDS = 0.2
 """When the code has made no call for so long, and is not held back by us, it waits for what is not recorded."""
 _HELD_BACK_SECONDS = 10.0
-"""The same while it is held back: longer than most turns take; a back-off may last for hours."""
+"""The same while it is held back: longer than most turns take."""
 _LOOK_SECONDS = 0.05
 _StopAt = Callable[[str, str], None]
 """Is told the path and the kind of a call at which the record ends."""
@@ -115,7 +115,8 @@ class Rehearsal:
         self._frontier: list[str] = []
         self._not_reached: dict[str, None] = {}
         self._on_frontier = on_frontier
-        executor = _Rehearsing(frozenset(entered), self._stop_at, waits=waits)
+        self._entered = frozenset(entered)
+        executor = _Rehearsing(self._entered, self._stop_at, waits=waits)
         self._host = _Host(self._copy, executor, _Edge(self._stop_at, waits=waits), lambda: self._driver.log.state)
         self._driver = self._host.take_up(
             row.id, retry_as="rehearsal" if retry else None, even_if_over=True, observers=(self._note, *observers)
@@ -143,7 +144,7 @@ class Rehearsal:
     def _seen(self, error: BaseException | None) -> Rehearsed:
         driver = self._driver
         not_reached = tuple(self._not_reached) if self._is_short() else ()
-        self._frontier = self._frontier or [path for path in driver.log.state.calls if self._sleeps(path)]
+        self._frontier = self._frontier or [path for path in driver.log.state.calls if self._is_put_off(path)]
         outcome: Literal["finished", "goes on", "failed", "stopped"] = "finished"
         if self._frontier or isinstance(error, asyncio.CancelledError):
             outcome, error = "goes on", None
@@ -185,9 +186,12 @@ class Rehearsal:
         """Tell whether the code rests before it has made all recorded calls, and has not come to a new one."""
         return bool(self._not_reached) and not self._frontier
 
-    def _sleeps(self, path: str) -> bool:
+    def _is_put_off(self, path: str) -> bool:
+        """Tell whether a call waits for a moment to come: a sleep for its end, a failed one for its next attempt."""
         known = self._driver.log.state.calls[path]
-        return known.call.kind == "sleep" and known.outcome is None
+        if known.outcome is not None or path in self._entered:
+            return False
+        return known.call.kind == "sleep" or bool(known.attempts)
 
     def _stop_at(self, path: str, kind: str) -> None:
         if path not in self._frontier:

@@ -147,3 +147,10 @@ def test_the_same_function_under_other_options_keeps_its_name_unless_they_give_o
     one = Callee(work, "task", "sync", Options(), "work", "here:work")
     assert (one.with_options(Options()).name, one.with_options(Options(name="other")).name) == ("work", "other")
     assert one.with_options(Options(name="other")).ref == "here:work"
+
+
+def test_what_only_the_engine_calls_is_defined_nowhere_and_shared_with_nobody():
+    def work(): ...
+
+    engines = Callee(work, "step", "sync", Options(), "work")
+    assert (engines.ref, engines.fingerprint) == ("", None)
