@@ -209,7 +209,7 @@ class _Asking:
             if wanted.kind == "approval" and wanted.default is not True:
                 return Found(event, error=Denied(wanted.about, ""))
             if wanted.default is UNDECIDED:
-                return Found(event, error=NoAnswer(path, wanted.timeout or 0.0))
+                return Found(event, error=NoAnswer(path, wanted.timeout))
             return Found(event, wanted.default, self._driver.keep(wanted.default, "default"))
         last = decided.answers[-1]
         try:

@@ -198,7 +198,7 @@ def key_of(driver: Driver, invocation: Invocation, cache: Cache, code: bytes) ->
 
 def _is_of_the_code(error: ErrorRecord) -> bool:
     """Tell whether an equal call would fail likewise. What regrow itself raised (denied, timed out) is this call's."""
-    return error.layer in _SHARED_LAYERS and not error.type.startswith("regrow.")
+    return error.layer in _SHARED_LAYERS and not error.type.startswith("regrow:")
 
 
 def _key(driver: Driver, invocation: Invocation, cache: Cache) -> tuple[str, bytes]:

@@ -75,7 +75,7 @@ class _Listening:
         if signal is None:
             if self._due is not None and driver.now() >= self._due:
                 self.give_up()
-                error = NoAnswer(self._path, wanted.timeout or 0.0, f"no signal {wanted.name!r} came")
+                error = NoAnswer(self._path, wanted.timeout, f"no signal {wanted.name!r} came")
                 return Found(None, error=error)
             if not self._is_expected:
                 driver.around.signals.expect(driver.run, wanted.name, self._key)

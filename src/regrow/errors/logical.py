@@ -21,13 +21,13 @@ class NoAnswer(Failure, TimeoutError):
 
     Attributes:
         path: the call that waited.
-        limit: how long that was, in seconds.
+        limit: how long that was, in seconds; None if the code does not say so any more.
     """
 
     layer: Layer = "logical"
 
-    def __init__(self, path: str, limit: float, what: str = "nobody answered") -> None:
-        super().__init__(f"{path}: {what} within {limit:g} s")
+    def __init__(self, path: str, limit: float | None, what: str = "nobody answered") -> None:
+        super().__init__(f"{path}: {what} in time" if limit is None else f"{path}: {what} within {limit:g} s")
         self.path = path
         self.limit = limit
 

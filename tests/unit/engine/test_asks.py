@@ -329,10 +329,10 @@ def test_without_a_default_it_is_an_error_that_tells_how_long_it_was(driver):
     assert (found.error.path, found.error.limit) == (CALL.path, 5.0)
 
 
-def test_what_was_withdrawn_without_a_limit_had_no_time_at_all(driver):
+def test_what_was_withdrawn_without_a_limit_names_none(driver):
     question = asking(driver)
     driver.desk.said = [Decided("withdrawn", 200.0)]
-    assert question.look().error.limit == 0.0
+    assert question.look().error.limit is None
 
 
 @pytest.mark.parametrize("default", [False, msgspec.UNSET])

@@ -179,7 +179,6 @@ class OffTopic(regrow.Failure):
     layer = "semantic"
 
 
-SHARED_SO_FAR = pytest.mark.xfail(reason="regrow's own classes are recorded as regrow:Name, and regrow.… is looked for")
 FAILED = AttemptFailed(CALL, 1, 1.0, capture(LookupError()), 1.0)
 
 
@@ -206,8 +205,8 @@ def test_a_failure_will_do_where_the_author_says_so_and_nothing_has_failed_here(
         (True, OffTopic("on cats"), True),
         (False, LookupError("none"), False),
         (True, ConnectionError("down"), False),
-        pytest.param(True, regrow.Denied("task#1/compute#1/pay#1", "ann"), False, marks=SHARED_SO_FAR),
-        pytest.param(True, regrow.NoAnswer("task#1/compute#1/ask#1", 5.0), False, marks=SHARED_SO_FAR),
+        (True, regrow.Denied("task#1/compute#1/pay#1", "ann"), False),
+        (True, regrow.NoAnswer("task#1/compute#1/ask#1", 5.0), False),
     ],
 )
 def test_only_failures_of_the_code_are_left_to_others_and_none_that_regrow_itself_established(failures, error, left):

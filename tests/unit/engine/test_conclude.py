@@ -9,7 +9,7 @@ import pytest
 import regrow
 from regrow.authoring.home import forget, host_of
 from regrow.engine.conclude import conclude
-from regrow.errors import Divergence, OutcomeUnknown, RunPaused, StoreUnavailable
+from regrow.errors import Divergence, OutcomeUnknown, RunPaused, RunStopped, StoreUnavailable
 from regrow.journal.chain import unseal_all
 from regrow.journal.records import DriverClosed, RunCreated, RunEnded
 from regrow.journal.store import NewRun
@@ -160,8 +160,15 @@ def test_who_ends_the_process_is_heard_in_a_run_that_was_ended_by_force(ending, 
 
 
 @pytest.mark.parametrize("error", [None, asyncio.CancelledError(), ValueError("no")])
-def test_whoever_waits_for_a_run_that_was_paused_is_told_so(ending, error):
-    why = RunPaused("r", "somebody", 1.0)
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [
+        (RunPaused("r", "somebody", 1.0), "paused by somebody"),
+        (RunStopped("r", "somebody", 1.0, "", ""), "stopped by somebody"),
+        (RunStopped("r", "somebody", 1.0, "too dear", ""), "stopped by somebody: too dear"),
+    ],
+)
+def test_whoever_waits_for_a_run_that_was_paused_or_stopped_is_told_by_whom(ending, why, reason, error):
     ending.driver.let_go(why)
     assert ending.with_(error) is why
-    assert ending.last.reason == "paused by somebody"
+    assert ending.last.reason == reason

@@ -117,6 +117,11 @@ def test_a_failure_is_followed_from_the_outermost_task_to_where_it_arose():
     assert tasks_that_failed(journal(*events, RunEnded("failed", None, (AGENT,)))) == {AGENT, INNER}
 
 
+def test_a_task_through_which_the_loss_of_another_ones_worker_went_is_entered_and_the_lost_one_is_not():
+    events = [begun(AGENT), lost(INNER), failed(AGENT, INNER, error=WorkerLost("gone"))]
+    assert tasks_that_failed(journal(*events, RunEnded("failed", None, (AGENT,)))) == {AGENT}
+
+
 def test_what_was_written_after_the_end_hides_no_failure():
     events = [failed(AGENT), RunEnded("failed", None, (AGENT,)), OPENED, DriverClosed("looked at")]
     assert tasks_that_failed(journal(*events)) == {AGENT}

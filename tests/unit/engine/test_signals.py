@@ -153,7 +153,7 @@ def test_a_limit_of_an_earlier_life_holds_though_the_code_names_none_any_more(dr
     known = CallState(CALL, 1, begun=CallStarted(CALL, 1, 102.0))
     clock.now = 102.0
     error = listening(driver, known=known).look().error
-    assert str(error) == f"{CALL.path}: no signal 'go' came within 0 s"
+    assert str(error) == f"{CALL.path}: no signal 'go' came in time"
 
 
 def test_a_call_that_is_known_but_had_not_begun_to_wait_begins(driver):
