@@ -63,8 +63,9 @@ class Host:
         self.store = store
         self._beat_seconds = min(_BEAT_SECONDS, lease_seconds / 3)
         self._look_seconds = min(_LOOK_SECONDS, self._beat_seconds)
-        self._known_since: dict[tuple[str, str], float] = {}
-        self._pausing: dict[str, Order] = {}
+        # By run and epoch: what was ordered of one driver is not for the next one of that run in this process.
+        self._known_since: dict[tuple[str, int, str], float] = {}
+        self._pausing: dict[tuple[str, int], Order] = {}
         self.vault = Vault(store.blobs)
         self.committer = Committer(store)
         self.executor = executor
@@ -319,14 +320,15 @@ class Host:
                 driver.let_go(RunStopped(run, stop.actor, stop.time, stop.reason, stop.project))
                 driver.strike()
             # To hold a run back cannot be undone: it is let go of, even if the pause has been lifted meanwhile.
-            if (order := orders.get(run) or self._pausing.get(run)) is not None:
+            if (order := orders.get(run) or self._pausing.get((run, driver.log.epoch))) is not None:
                 self._heed(driver, order)
-        self._known_since = {known: since for known, since in self._known_since.items() if known[0] in drivers}
-        self._pausing = {run: order for run, order in self._pausing.items() if run in drivers}
+        leases = {(run, driver.log.epoch) for run, driver in drivers.items()}
+        self._known_since = {known: since for known, since in self._known_since.items() if known[:2] in leases}
+        self._pausing = {lease: order for lease, order in self._pausing.items() if lease in leases}
 
     def _heed(self, driver: Driver, order: Order) -> None:
         now = time.monotonic()
-        since = now - self._known_since.setdefault((driver.run, order.what), now)
+        since = now - self._known_since.setdefault((driver.run, driver.log.epoch, order.what), now)
         at_rest = driver.holding.on and driver.holding.is_at_rest  # what had begun just before has been counted by now
         match heed(order, since=since, at_rest=at_rest):
             case "cancel":
@@ -336,7 +338,7 @@ class Host:
             case "hold" if not driver.holding.on:
                 driver.pausing = self._paused(driver, order)
                 driver.holding.begin()
-                self._pausing[driver.run] = order
+                self._pausing[driver.run, driver.log.epoch] = order
                 _log.warning(
                     "run %s is being paused by %s: no new call begins, those under way have %g s to finish",
                     driver.run, order.actor, order.grace,

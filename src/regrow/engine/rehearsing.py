@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from regrow.engine.forking import paths_of
 from regrow.engine.state import RunState, enclosing, fold
 from regrow.journal.records import (
+    AttemptFailed,
     CallFailed,
     CallOutcome,
     CallSucceeded,
@@ -32,7 +33,7 @@ def without_outcomes(
         from_the_start: leave out their checkpoints, too. Those of a task that has succeeded are left out in any case:
             they are let go of then, and the code would find nothing left to do.
     """
-    last_life = max((record.seq for record in records if isinstance(record.event, RunRetried)), default=0)
+    left_out = _in_effect(records, entered)
     begun_anew = set(entered)
     if not from_the_start:
         begun_anew &= {one.event.call.path for one in records if isinstance(one.event, CallSucceeded)}
@@ -40,13 +41,34 @@ def without_outcomes(
         record
         for record in records
         if not (isinstance(record.event, CheckpointSaved) and record.event.path in begun_anew)
-        and (record.seq < last_life or not _is_left_out(record, entered))
+        and record.seq not in left_out
     ]
 
 
-def _is_left_out(record: Record, entered: Collection[str]) -> bool:
-    event = record.event
-    return isinstance(event, RunEnded) or (isinstance(event, CallOutcome) and event.call.path in entered)
+def _in_effect(records: Sequence[Record], entered: Collection[str]) -> set[int]:
+    """Give the places at which some tasks, and the run, came out, and which nothing has taken back since.
+
+    A success is never taken back, in whichever life of the run it was. A failure is, by a retry of the run or by the
+    next attempt at the call around it; then it is played, or the failures inside of it would stand.
+    """
+    state = RunState()
+    standing: dict[str, dict[int, CallOutcome]] = {}
+    ended: set[int] = set()
+    for record in records:
+        event = record.event
+        state.apply(record)
+        if isinstance(event, RunEnded):
+            ended.add(record.seq)
+        elif isinstance(event, CallOutcome) and event.call.path in entered:
+            standing.setdefault(event.call.path, {})[record.seq] = event
+        elif isinstance(event, RunRetried | AttemptFailed):
+            if isinstance(event, RunRetried):
+                ended.clear()
+            for path, outcomes in standing.items():
+                if (known := state.calls.get(path)) is not None:  # or it lies inside of a success, which is final
+                    left = (known.outcome, known.unseen)
+                    standing[path] = {seq: one for seq, one in outcomes.items() if any(one is it for it in left)}
+    return ended.union(*standing.values())
 
 
 def tasks_around(records: Sequence[Record], path: str) -> set[str]:

@@ -180,6 +180,22 @@ def test_each_pause_of_a_run_has_its_own_grace_and_one_that_is_over_holds_nobody
         assert driver.closing
         process.host.let_go(driver)
         process.look()
+        assert (process.host._known_since, process.host._pausing) == ({}, {})
+
+
+def test_a_run_that_is_gone_on_with_in_the_same_process_is_not_paused_again_by_what_was_ordered_before(process):
+    for _ in range(2):
+        driver = process.drive(even_if_paused=True)
+        process.look(after=60.0)
+        assert (driver.holding.on, driver.closing) == (False, False)
+        process.store.request_pause("r", "somebody", grace=10.0)
+        with driver.holding.at_work("agent#1"):
+            process.look()
+            process.look(after=9.75)
+            assert (driver.holding.on, driver.closing) == (True, False)
+        process.look()
+        assert driver.closing
+        process.host.let_go(driver)  # and no look comes after it: a process without runs has no heartbeat
 
 
 def test_a_paused_run_is_refused_with_whoever_has_paused_it_until_somebody_goes_on_with_it(process):

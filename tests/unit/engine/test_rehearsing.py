@@ -9,6 +9,7 @@ from regrow.codec import capture
 from regrow.engine.rehearsing import tasks_around, tasks_that_failed, unfinished, with_calls, without_outcomes
 from regrow.engine.state import fold
 from regrow.journal.records import (
+    AttemptFailed,
     Call,
     CallCancelled,
     CallFailed,
@@ -82,6 +83,25 @@ def test_failures_that_a_retry_has_taken_back_are_played_and_only_the_last_one_i
     first = [failed(INNER, STEP), failed(AGENT, INNER), RunEnded("failed"), RunRetried((AGENT,))]
     events = [begun(AGENT), *first, *first, failed(INNER), failed(AGENT, INNER), RunEnded("failed")]
     assert played(*events, entered={AGENT, INNER}) == [begun(AGENT), *first, *first]
+
+
+def test_what_a_task_gave_before_the_run_was_retried_is_left_out_where_nothing_took_it_back():
+    other = "agent#1/inner#2"
+    first = [failed(other, f"{other}/step#1"), failed(AGENT, other), RunEnded("failed"), RunRetried((AGENT,))]
+    again = [done(other), done(AGENT), RunEnded("succeeded")]
+    for outcome in (done(INNER), failed(INNER)):  # a failure that the code had handled stands as well
+        assert played(begun(AGENT), done(STEP), outcome, *first, *again, entered={AGENT, INNER, other}) == [
+            begun(AGENT),
+            done(STEP),
+            *first,
+        ]
+
+
+def test_a_failure_of_which_an_attempt_had_failed_is_played_since_the_next_attempt_takes_it_back():
+    attempt = AttemptFailed(call(AGENT), 1, 1.0, capture(ValueError("no")), 2.0, (INNER,))
+    events = [begun(AGENT), failed(STEP), failed(INNER, STEP), attempt, begun(AGENT)]
+    assert played(*events, entered={AGENT, INNER}) == events
+    assert played(*events, done(INNER), entered={AGENT, INNER}) == events
 
 
 def test_a_task_that_is_entered_goes_on_from_its_checkpoint_unless_it_is_to_begin_anew():
