@@ -114,9 +114,9 @@ class Host:
         holder = self._awake()
         epoch = self._claim(run, holder)
         try:
-            if not even_if_over:
-                self._refuse_if_ordered(run, even_if_paused=even_if_paused)
             log = RunLog(run, self.store.read(run), epoch, self._clock)
+            if not even_if_over:  # nobody lifts the pause of a run whose journal cannot be read
+                self._refuse_if_ordered(run, even_if_paused=even_if_paused)
             ended = log.state.ended
             if ended is not None and not even_if_over and (retry_as is None or ended.outcome == "succeeded"):
                 raise RunOver(run, f"run {run} has {ended.outcome} already")

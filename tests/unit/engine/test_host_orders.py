@@ -9,7 +9,7 @@ import pytest
 
 from regrow.engine import host as host_module
 from regrow.engine.host import Host
-from regrow.errors import RunPaused, RunStopped
+from regrow.errors import Corrupted, RunPaused, RunStopped
 from regrow.executors.inline import InlineExecutor
 from regrow.healing.ladder import Ladder
 from regrow.journal.chain import unseal_all
@@ -208,6 +208,20 @@ def test_a_paused_run_is_refused_with_whoever_has_paused_it_until_somebody_goes_
     process.host.let_go(process.drive(even_if_paused=True))
     assert process.store.get("r").paused_by is None
     process.drive()
+
+
+def test_a_run_stays_paused_if_its_journal_cannot_be_read(process, monkeypatch):
+    process.host.let_go(process.drive())
+    process.store.request_pause("r", "somebody")
+
+    def damaged(_run):
+        raise Corrupted("run r: record 1 is damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(process.store, "read", damaged)
+        with pytest.raises(Corrupted):
+            process.drive(even_if_paused=True)
+    assert process.store.get("r").paused_by == "somebody"
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------
