@@ -35,6 +35,16 @@ def events(store, kind):
     return [record.event for record in records_of(store) if isinstance(record.event, kind)]
 
 
+def test_a_stream_may_give_nothing_in_its_midst_and_goes_on():
+    @regrow.step
+    async def sparse() -> AsyncIterator[int | None]:
+        yield 1
+        yield None
+        yield 3
+
+    assert live(reading(sparse), store=CrashingStore()) == [1, None, 3]
+
+
 def test_a_stream_that_takes_too_long_is_timed_out_and_its_reader_is_told_of_which_call():
     @regrow.step(timeout=0.02)
     async def slow() -> AsyncIterator[int]:
