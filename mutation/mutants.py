@@ -59,7 +59,7 @@ class Mutant:
         place = places[index]
         changed = list(faults(place.node, place.around))[fault]
         place.put(changed)
-        return compile(tree, str(self.file), "exec")
+        return compile(tree, str(self.file), "exec", dont_inherit=True)
 
 
 class _Place:
@@ -106,7 +106,7 @@ def mutants_of(module: str) -> list[Mutant]:
     """Give all mutants of a module, in the order of its lines. Changes that compile to the same code are none."""
     file = _SOURCES / module
     tree, places = _places(file)
-    original = compile(tree, str(file), "exec")
+    original = compile(tree, str(file), "exec", dont_inherit=True)
     types_alone = type_names(tree)
     sources = {_surroundings((*place.around, place.node)): "" for place in places}
     sources = {node: hashlib.sha256(ast.unparse(_head(node)).encode()).hexdigest()[:16] for node in sources}
@@ -125,7 +125,7 @@ def mutants_of(module: str) -> list[Mutant]:
             source = sources[_surroundings(chain)]
             mutant = Mutant(module, where, change, _lines(chain), (index, fault), _outermost(chain), source)
             place.put(changed)
-            if compile(tree, str(file), "exec") != original:
+            if compile(tree, str(file), "exec", dont_inherit=True) != original:
                 found.append(mutant)
             place.put(place.node)
     return found

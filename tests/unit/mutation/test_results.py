@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import __future__
+
 import pytest
 from mutation import mutants
 from mutation.laboratory import Result
@@ -83,3 +85,7 @@ def test_results_outlive_the_process(edited, results, tmp_path):
     results.note(first, Result("timed out", "a test"))
     results.save()
     assert Results(anew=False, file=tmp_path / "results.json").of(first) == Result("timed out", "a test")
+
+
+def test_a_mutant_is_compiled_as_its_module_is_and_not_as_the_tool(edited):
+    assert all(mutant.code().co_flags & __future__.annotations.compiler_flag == 0 for mutant in edited())
