@@ -1,7 +1,6 @@
 """What is known of a mutant is known until its function is edited."""
 
 from __future__ import annotations
-
 import __future__
 
 import pytest
