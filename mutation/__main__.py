@@ -47,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m mutation", description=__doc__)
     parser.add_argument("only", nargs="*", metavar="MODULE", help="such as engine/state.py (all unless given)")
     parser.add_argument("--anew", action="store_true", help="try again what was tried before in unchanged functions")
+    parser.add_argument("--open", action="store_true", help="let survivors be that have a reason in survivors.toml")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="how many mutants are tried at once")
     parser.add_argument("--slowest", type=float, default=6.0, help="leave out tests that take longer, in seconds")
     parser.add_argument("--budget", type=float, default=20.0, help="seconds of tests for each mutant")
@@ -66,6 +67,9 @@ def main() -> int:
     results = Results(anew=asked.anew)
     _say(f"{len(chosen)} mutants, {sum(map(results.is_settled, chosen))} of them known to be dead")
     left = [mutant for mutant in chosen if not results.is_settled(mutant)]
+    if asked.open:
+        explained = {name for reason in report.reasons_given() for name in reason.mutants}
+        left = [mutant for mutant in left if results.of(mutant) is None or mutant.name not in explained]
     if left and not asked.known:
         os.environ["REGROW_SIM_SEEDS"] = _WORLDS
         _try(left, results, asked)

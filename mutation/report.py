@@ -40,6 +40,12 @@ class Reason:
     mutants: tuple[str, ...]
 
 
+def reasons_given() -> list[Reason]:
+    """Read why survivors are let live."""
+    given = tomllib.loads(REASONS.read_text("utf-8")).get("reason", [])
+    return [Reason(one["kind"], one["why"].strip(), tuple(one["mutants"])) for one in given]
+
+
 @dataclasses.dataclass(frozen=True)
 class Report:
     """What became of the mutants.
@@ -58,11 +64,7 @@ class Report:
     def of(cls, mutants: Sequence[Mutant], results: Results) -> Report:
         """Put together what is known."""
         known = ((mutant.name, results.of(mutant)) for mutant in mutants)
-        reasons = [
-            Reason(one["kind"], one["why"].strip(), tuple(one["mutants"]))
-            for one in tomllib.loads(REASONS.read_text("utf-8")).get("reason", [])
-        ]
-        return cls(mutants, {name: result.fate for name, result in known if result is not None}, reasons)
+        return cls(mutants, {name: result.fate for name, result in known if result is not None}, reasons_given())
 
     @property
     def survivors(self) -> list[Mutant]:
