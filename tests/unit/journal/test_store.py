@@ -5,8 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from regrow.journal.asks import Answer, Question
-from regrow.journal.cache import RETAINED_SECONDS, Granted
 from regrow.journal.chain import StoredRecord
 from regrow.journal.store import Entry, LogLine, NewRun, RunRow
 
@@ -18,15 +16,6 @@ ROW = RunRow("r", "agent", 1.0, None, "default", None, 0, "", held=False)
     [
         (Entry("r", 1, StoredRecord(1, b"", b"")), {"blobs": (), "outcome": None, "reopens": False, "time": 0.0}),
         (NewRun("r", "agent", 1.0), {"key": None, "project": "default"}),
-        (Granted(1), {"damaged": False}),
-        (
-            Answer("me", "terminal", 1.0, b"true"),
-            {"verdict": "value", "why": "", "number": 0, "refused": "", "nonce": None},
-        ),
-        (
-            Question(text="May I?", kind="ask", run="r", path="a#1", task="a", schema={}),
-            {"evidence": (), "inputs": "", "choices": (), "to": (), "approvals": 1, "due": None, "default": None},
-        ),
         (ROW, {"ended": None, "cancel_requested_by": None, "imported": False}),
     ],
     ids=lambda one: type(one).__name__,
@@ -53,5 +42,14 @@ def test_a_run_is_called_by_its_outcome_or_by_whether_somebody_holds_it(outcome,
     assert msgspec.structs.replace(ROW, outcome=outcome, held=held).status == status
 
 
-def test_blobs_of_a_dropped_artifact_are_kept_for_the_hour_that_users_are_promised():
-    assert RETAINED_SECONDS == 60.0 * 60.0
+@pytest.mark.parametrize(
+    ("waits", "outcome", "words"),
+    [
+        ({}, None, ""),
+        ({"waits_for": "May I?"}, None, "an answer: May I?"),
+        ({"waits_for_signal": "go"}, None, "the signal 'go'"),
+        ({"waits_for": "May I?", "waits_for_signal": "go"}, "succeeded", ""),
+    ],
+)
+def test_a_row_says_what_its_run_waits_for_as_long_as_that_has_not_ended(waits, outcome, words):
+    assert msgspec.structs.replace(ROW, outcome=outcome, **waits).awaited == words
